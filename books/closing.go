@@ -1,0 +1,116 @@
+package books
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+)
+
+// ErrFenced means that the account was loaded again since the credits were
+// held: the charge must be rolled back and its credits held anew.
+var ErrFenced = errors.New("books: the account has a newer generation than the hold")
+
+// Kinds of closings.
+const (
+	Charge = "charge" // results were stored, and paid for where anything was found
+	Void   = "void"   // nothing was stored
+)
+
+// Closing is how a hold was closed. The first closing of a hold stands.
+type Closing struct {
+	Hold       string // the hold's id
+	Org        string
+	Kind       string
+	Service    lookup.Service
+	Generation int64 // in which it was charged
+	Price      lookup.Credits
+	Units      int64  // charged
+	Rows       []byte // bitmap of the rows charged, by row within the chunk
+	Scopes     []string
+}
+
+// Charged is what the closing charges.
+func (c Closing) Charged() lookup.Credits { return lookup.Credits(c.Units) * c.Price }
+
+// Standing is a closing that stands in SQL, as settling needs it.
+type Standing struct {
+	Kind       string
+	Charged    lookup.Credits
+	Generation int64
+}
+
+// Open begins to close a hold inside tx. If the hold has a closing already, it
+// is returned with first = false, and the caller must write nothing and obey it.
+func Open(ctx context.Context, tx *store.Tx, c Closing, now time.Time) (standing Standing, first bool, err error) {
+	var one int
+	err = tx.QueryRowContext(ctx, `INSERT INTO closings (hold, org, kind, service, generation, seq, balance, charged, lines, created_at)
+		VALUES (?, ?, ?, ?, ?, 0, 0, 0, '[]', ?) ON CONFLICT (hold) DO NOTHING RETURNING 1`,
+		c.Hold, c.Org, c.Kind, c.Service, c.Generation, now.UnixMilli()).Scan(&one)
+	if err == nil {
+		return Standing{Kind: c.Kind, Generation: c.Generation}, true, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return Standing{}, false, fmt.Errorf("books: open closing: %w", err)
+	}
+	standing, err = Find(ctx, tx, c.Hold)
+	return standing, false, err
+}
+
+// Find returns the closing that stands for a hold, or [store.ErrNotFound].
+func Find(ctx context.Context, q store.Queryer, hold string) (Standing, error) {
+	var s Standing
+	err := q.QueryRowContext(ctx, `SELECT kind, charged, generation FROM closings WHERE hold = ?`, hold).Scan(&s.Kind, &s.Charged, &s.Generation)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return Standing{}, fmt.Errorf("books: closing: %w", err)
+	}
+	return s, nil
+}
+
+// Post writes the charge of a closing that [Open] began: scopes first and the
+// account row last, because every charge of the organization waits for it.
+// Post must be the last thing a transaction does. If nothing is charged it
+// writes nothing. Errors: [ErrFenced].
+func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
+	charged := c.Charged()
+	if charged == 0 {
+		return nil
+	}
+	lines, err := json.Marshal([][2]int64{{int64(c.Price), c.Units}})
+	if err != nil {
+		return fmt.Errorf("books: post: %w", err)
+	}
+	for _, scope := range c.Scopes {
+		_, err := tx.ExecContext(ctx, `INSERT INTO spend (org, scope, charged) VALUES (?, ?, ?)
+			ON CONFLICT (org, scope) DO UPDATE SET charged = spend.charged + excluded.charged`, c.Org, scope, charged)
+		if err != nil {
+			return fmt.Errorf("books: post: %w", err)
+		}
+	}
+	var seq, balance int64
+	err = tx.QueryRowContext(ctx, `UPDATE accounts SET charged = charged + ?, available = available - ?, seq = seq + 1
+		WHERE org = ? AND generation = ? RETURNING seq, available`, charged, charged, c.Org, c.Generation).Scan(&seq, &balance)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("books: post: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE closings SET seq = ?, balance = ?, charged = ?, lines = ?, units = ? WHERE hold = ?`,
+		seq, balance, charged, string(lines), c.Rows, c.Hold)
+	if err != nil {
+		return fmt.Errorf("books: post: %w", err)
+	}
+	return entry(ctx, tx, Entry{
+		Org: c.Org, Seq: seq, Debit: customerCredits, Credit: revenue(c.Service),
+		Amount: charged, Balance: lookup.Credits(balance), Reference: c.Hold,
+	}, now)
+}

@@ -1,0 +1,326 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
+)
+
+// Status is where a batch is in its life.
+type Status string
+
+// The statuses. Intake is never shown: the batch is being uploaded.
+const (
+	Intake    Status = "intake"
+	Accepted  Status = "accepted"
+	Running   Status = "running"
+	Paused    Status = "paused"
+	Completed Status = "completed"
+	Cancelled Status = "cancelled"
+)
+
+// Ended reports whether nothing will happen to the batch any more.
+func (s Status) Ended() bool { return s == Completed || s == Cancelled }
+
+// Why a batch is paused.
+const (
+	PauseCredits = "insufficient_credits"
+	PauseUser    = "user"
+)
+
+// Batch is a bulk submission.
+type Batch struct {
+	ID, Org     string
+	Key         string // id of the API key that submitted it
+	Service     lookup.Service
+	Name        string
+	Status      Status
+	PauseReason string // set while paused
+	Price       lookup.Credits
+	Options     lookup.Options
+	Columns     []string // of the file as given; nil where rows are objects
+	ChunkRows   int64    // rows a chunk, the last may have fewer
+	Chunks      int64
+	OpenChunks  int64 // chunks with rows still to be asked
+	Rows        RowCounts
+	Charged     lookup.Credits
+
+	CreatedAt, StartedAt, PausedAt, FinishedAt time.Time // zero: not yet
+}
+
+// RowCounts counts a batch's rows.
+type RowCounts struct {
+	Total     int64
+	Askable   int64 // neither invalid nor a duplicate: these may be charged
+	Asked     int64 // of the askable, those with an outcome
+	Found     int64 // duplicates count in their outcome too
+	NotFound  int64
+	Invalid   int64
+	Failed    int64
+	Duplicate int64
+	Reused    int64
+}
+
+// Add counts an answer that n rows share: one that was asked, and its duplicates.
+func (c *RowCounts) Add(a RowAnswer, n int64) {
+	c.Asked++
+	switch a.Outcome {
+	case lookup.Found:
+		c.Found += n
+	case lookup.NotFound:
+		c.NotFound += n
+	case lookup.InvalidInput:
+		c.Invalid += n
+	case lookup.Failed:
+		c.Failed += n
+	}
+	if a.Reused {
+		c.Reused += n
+	}
+}
+
+// Done is how many rows have an outcome.
+func (c RowCounts) Done() int64 { return c.Found + c.NotFound + c.Invalid + c.Failed }
+
+// Max is the most the batch can cost.
+func (b Batch) Max() lookup.Credits { return lookup.Credits(b.Rows.Askable) * b.Price }
+
+// Remaining is the most the rows still open can cost.
+func (b Batch) Remaining() lookup.Credits {
+	return lookup.Credits(b.Rows.Askable-b.Rows.Asked) * b.Price
+}
+
+// Scope is the batch's name in the ledger's scopes.
+func (b Batch) Scope() string { return BatchScope(b.ID) }
+
+// BatchScope is the name of a batch in the ledger's scopes.
+func BatchScope(id string) string { return "batch:" + id }
+
+const batchColumns = `id, org, api_key, service, name, status, pause_reason, price, options, columns, chunk_rows, chunks, open_chunks,
+	total, askable, asked, found, not_found, invalid, failed, duplicate, reused, charged,
+	created_at, started_at, paused_at, finished_at`
+
+func scanBatch(scan func(...any) error) (Batch, error) {
+	var b Batch
+	var options, columns string
+	var created, started, paused, finished int64
+	err := scan(&b.ID, &b.Org, &b.Key, &b.Service, &b.Name, &b.Status, &b.PauseReason, &b.Price, &options, &columns, &b.ChunkRows, &b.Chunks, &b.OpenChunks,
+		&b.Rows.Total, &b.Rows.Askable, &b.Rows.Asked, &b.Rows.Found, &b.Rows.NotFound, &b.Rows.Invalid, &b.Rows.Failed,
+		&b.Rows.Duplicate, &b.Rows.Reused, &b.Charged, &created, &started, &paused, &finished)
+	if err != nil {
+		return Batch{}, err
+	}
+	b.CreatedAt, b.StartedAt, b.PausedAt, b.FinishedAt = fromMillis(created), fromMillis(started), fromMillis(paused), fromMillis(finished)
+	return b, errors.Join(json.Unmarshal([]byte(options), &b.Options), json.Unmarshal([]byte(columns), &b.Columns))
+}
+
+// GetBatch returns an organization's batch, or [ErrNotFound].
+func GetBatch(ctx context.Context, q Queryer, org, id string) (Batch, error) {
+	return oneBatch(ctx, q, `id = ? AND org = ? AND status <> 'intake'`, id, org)
+}
+
+// BatchByID returns a batch for Magpie's own work, whoever owns it.
+func BatchByID(ctx context.Context, q Queryer, id string) (Batch, error) {
+	return oneBatch(ctx, q, `id = ? AND status <> 'intake'`, id)
+}
+
+func oneBatch(ctx context.Context, q Queryer, where string, args ...any) (Batch, error) {
+	b, err := scanBatch(q.QueryRowContext(ctx, `SELECT `+batchColumns+` FROM batches WHERE `+where, args...).Scan)
+	if err != nil {
+		return Batch{}, fmt.Errorf("store: batch: %w", notFound(err))
+	}
+	return b, nil
+}
+
+// BatchFilter chooses batches to list. Empty fields do not choose.
+type BatchFilter struct {
+	Org      string
+	Service  lookup.Service
+	Statuses []Status
+	Before   string // only batches older than this id
+	Limit    int    // 0 for no limit
+}
+
+// ListBatches lists batches, newest first.
+func ListBatches(ctx context.Context, q Queryer, f BatchFilter) ([]Batch, error) {
+	where, args := []string{`status <> 'intake'`}, []any{}
+	add := func(condition string, values ...any) {
+		where = append(where, condition)
+		args = append(args, values...)
+	}
+	if f.Org != "" {
+		add(`org = ?`, f.Org)
+	}
+	if f.Service != "" {
+		add(`service = ?`, f.Service)
+	}
+	if len(f.Statuses) > 0 {
+		marks := strings.TrimSuffix(strings.Repeat("?, ", len(f.Statuses)), ", ")
+		values := make([]any, len(f.Statuses))
+		for i, s := range f.Statuses {
+			values[i] = s
+		}
+		add(`status IN (`+marks+`)`, values...)
+	}
+	if f.Before != "" {
+		add(`id < ?`, f.Before)
+	}
+	query := `SELECT ` + batchColumns + ` FROM batches WHERE ` + strings.Join(where, ` AND `) + ` ORDER BY id DESC`
+	if f.Limit > 0 {
+		query += ` LIMIT ?`
+		args = append(args, f.Limit)
+	}
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("store: batches: %w", err)
+	}
+	defer rows.Close()
+	var batches []Batch
+	for rows.Next() {
+		b, err := scanBatch(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("store: batches: %w", err)
+		}
+		batches = append(batches, b)
+	}
+	return batches, rows.Err()
+}
+
+// BatchStatus returns a batch's status alone.
+func BatchStatus(ctx context.Context, q Queryer, id string) (Status, error) {
+	var s Status
+	if err := q.QueryRowContext(ctx, `SELECT status FROM batches WHERE id = ?`, id).Scan(&s); err != nil {
+		return "", fmt.Errorf("store: status of a batch: %w", notFound(err))
+	}
+	return s, nil
+}
+
+// StartBatch notes that the first of its chunks runs.
+func StartBatch(ctx context.Context, tx *Tx, id string, now time.Time) error {
+	return exec(ctx, tx, -1, `UPDATE batches SET status = 'running', started_at = ? WHERE id = ? AND status = 'accepted'`, millis(now), id)
+}
+
+// PauseForCredits pauses a running batch whose hold was refused, unless its
+// organization was granted credits since the refusal saw grant number seen.
+// It reports whether the batch is paused for credits now.
+func (d *DB) PauseForCredits(ctx context.Context, id string, seen int64, now time.Time) (bool, error) {
+	paused := false
+	err := d.Write(ctx, func(tx *Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE batches SET status = 'paused', pause_reason = ?, paused_at = ?
+			WHERE id = ? AND status IN ('accepted', 'running')
+			AND (SELECT grants FROM accounts WHERE accounts.org = batches.org) = ?`, PauseCredits, millis(now), id, seen)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		paused = n == 1
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("store: pause for credits: %w", err)
+	}
+	return paused, nil
+}
+
+// PauseBatch pauses an organization's batch on its owner's word. Pausing a
+// paused one keeps it paused until its owner resumes it; an ended one is
+// [ErrConflict].
+func (d *DB) PauseBatch(ctx context.Context, org, id string, now time.Time) (Batch, error) {
+	return d.change(ctx, org, id, func(tx *Tx, b Batch) error {
+		if b.Status.Ended() {
+			return ErrConflict
+		}
+		return exec(ctx, tx, 1, `UPDATE batches SET status = 'paused', pause_reason = ?, paused_at = CASE WHEN paused_at = 0 THEN ? ELSE paused_at END
+			WHERE id = ?`, PauseUser, millis(now), id)
+	})
+}
+
+// ResumeBatch lets a paused batch run again. One that is not paused is left as
+// it is; an ended one is [ErrConflict].
+func (d *DB) ResumeBatch(ctx context.Context, org, id string) (Batch, error) {
+	return d.change(ctx, org, id, func(tx *Tx, b Batch) error {
+		if b.Status.Ended() {
+			return ErrConflict
+		}
+		if b.Status != Paused {
+			return nil
+		}
+		return exec(ctx, tx, 1, `UPDATE batches SET status = CASE WHEN started_at = 0 THEN 'accepted' ELSE 'running' END, pause_reason = '', paused_at = 0
+			WHERE id = ?`, id)
+	})
+}
+
+// CancelBatch ends a batch; what was found stays. Cancelling a cancelled one is
+// no error, a completed one is [ErrConflict].
+func (d *DB) CancelBatch(ctx context.Context, org, id string, now time.Time) (Batch, error) {
+	return d.change(ctx, org, id, func(tx *Tx, b Batch) error {
+		switch b.Status {
+		case Cancelled:
+			return nil
+		case Completed:
+			return ErrConflict
+		}
+		return exec(ctx, tx, 1, `UPDATE batches SET status = 'cancelled', pause_reason = '', finished_at = ? WHERE id = ?`, millis(now), id)
+	})
+}
+
+func (d *DB) change(ctx context.Context, org, id string, fn func(tx *Tx, b Batch) error) (Batch, error) {
+	var b Batch
+	err := d.Write(ctx, func(tx *Tx) (err error) {
+		if b, err = GetBatch(ctx, tx, org, id); err != nil {
+			return err
+		}
+		if err = fn(tx, b); err != nil {
+			return err
+		}
+		b, err = GetBatch(ctx, tx, org, id)
+		return err
+	})
+	return b, err
+}
+
+// CountRows adds the outcomes of one round to its batch, and completes the batch
+// when its last chunk is closed.
+func CountRows(ctx context.Context, tx *Tx, batch string, add RowCounts, charged lookup.Credits, closedChunks int64, now time.Time) error {
+	return exec(ctx, tx, 1, `UPDATE batches SET asked = asked + ?, found = found + ?, not_found = not_found + ?, failed = failed + ?,
+		reused = reused + ?, charged = charged + ?, open_chunks = open_chunks - ?,
+		status = CASE WHEN open_chunks = ? AND status <> 'cancelled' THEN 'completed' ELSE status END,
+		pause_reason = CASE WHEN open_chunks = ? THEN '' ELSE pause_reason END,
+		finished_at = CASE WHEN open_chunks = ? AND finished_at = 0 THEN ? ELSE finished_at END WHERE id = ?`,
+		add.Asked, add.Found, add.NotFound, add.Failed, add.Reused, charged, closedChunks,
+		closedChunks, closedChunks, closedChunks, millis(now), batch)
+}
+
+// ActiveBatches lists the batches that may run, oldest first.
+func ActiveBatches(ctx context.Context, q Queryer) ([]Batch, error) {
+	batches, err := ListBatches(ctx, q, BatchFilter{Statuses: []Status{Accepted, Running}})
+	slices.Reverse(batches)
+	return batches, err
+}
+
+// DropAbandonedIntakes deletes batches whose upload ended before it was whole:
+// those of id, if one is named, else those begun before the given time.
+func (d *DB) DropAbandonedIntakes(ctx context.Context, id string, before time.Time) error {
+	err := d.Write(ctx, func(tx *Tx) error {
+		abandoned := `SELECT id FROM batches WHERE status = 'intake' AND (id = ? OR (? = '' AND created_at < ?))`
+		for _, table := range []string{"chunks", "duplicates"} {
+			if err := exec(ctx, tx, -1, `DELETE FROM `+table+` WHERE batch IN (`+abandoned+`)`, id, id, millis(before)); err != nil {
+				return err
+			}
+		}
+		return exec(ctx, tx, -1, `DELETE FROM batches WHERE id IN (`+abandoned+`)`, id, id, millis(before))
+	})
+	if err != nil {
+		return fmt.Errorf("store: drop abandoned intakes: %w", err)
+	}
+	return nil
+}
+
+var _ Queryer = (*sql.DB)(nil)

@@ -1,0 +1,13 @@
+// Package store keeps in SQL what must last, except for money (package books):
+// organizations, API keys, batches with their chunks and results, answers that
+// may be reused, single lookups and idempotency keys.
+//
+// It promises that a write is one transaction ([DB.Write]), that an error which
+// leaves its outcome open says so ([ErrUnknownOutcome]), and that every read
+// and write of a customer's object names the organization it belongs to: an
+// object of another organization is [ErrNotFound].
+//
+// It makes no decision about a batch's life: packages enrich and tasks do, and
+// it never talks to Redis. Times are stored as Unix milliseconds, amounts as
+// millicredits, inputs and results as one JSON document a chunk and round.
+package store

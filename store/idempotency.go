@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Claim is what is known under an organization's Idempotency-Key.
+type Claim struct {
+	Org, Key string
+	Route    string // method and path of the request
+	Object   string // id of what the request creates, the same at every repeat
+	BodyHash []byte // nil while a streamed body has not been read
+	Status   int    // of the answer; 0 while the first request has none
+	Answer   []byte
+}
+
+// ClaimKey claims an Idempotency-Key for a request. claimed reports whether the
+// caller is to do the work: nobody did, or whoever began has been silent since
+// stale. Otherwise the claim that stands is returned, finished or not. Claims
+// made before expired are forgotten.
+func (d *DB) ClaimKey(ctx context.Context, c Claim, now, stale, expired time.Time) (standing Claim, claimed bool, err error) {
+	err = d.Write(ctx, func(tx *Tx) error {
+		if err := exec(ctx, tx, -1, `DELETE FROM idempotency WHERE org = ? AND key = ? AND claimed_at < ?`, c.Org, c.Key, millis(expired)); err != nil {
+			return err
+		}
+		standing = Claim{Org: c.Org, Key: c.Key}
+		var at int64
+		err := tx.QueryRowContext(ctx, `SELECT route, object, body_hash, status, answer, claimed_at FROM idempotency WHERE org = ? AND key = ?`, c.Org, c.Key).
+			Scan(&standing.Route, &standing.Object, &standing.BodyHash, &standing.Status, &standing.Answer, &at)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			standing, claimed = c, true
+			return exec(ctx, tx, 1, `INSERT INTO idempotency (org, key, route, object, body_hash, status, claimed_at) VALUES (?, ?, ?, ?, ?, 0, ?)`,
+				c.Org, c.Key, c.Route, c.Object, c.BodyHash, millis(now))
+		case err != nil:
+			return err
+		}
+		claimed = standing.Status == 0 && at < millis(stale) && standing.Route == c.Route
+		if !claimed {
+			return nil
+		}
+		return exec(ctx, tx, 1, `UPDATE idempotency SET claimed_at = ? WHERE org = ? AND key = ?`, millis(now), c.Org, c.Key)
+	})
+	if err != nil {
+		return Claim{}, false, fmt.Errorf("store: claim idempotency key: %w", err)
+	}
+	return standing, claimed, nil
+}
+
+// FinishKey remembers the answer given under a claimed key.
+func (d *DB) FinishKey(ctx context.Context, c Claim) error {
+	err := d.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, 1, `UPDATE idempotency SET body_hash = ?, status = ?, answer = ? WHERE org = ? AND key = ? AND object = ?`,
+			c.BodyHash, c.Status, c.Answer, c.Org, c.Key, c.Object)
+	})
+	if err != nil {
+		return fmt.Errorf("store: finish idempotency key: %w", err)
+	}
+	return nil
+}
+
+// ReleaseKey forgets a claimed key whose request created nothing, so that it
+// may be sent again.
+func (d *DB) ReleaseKey(ctx context.Context, c Claim) error {
+	err := d.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, -1, `DELETE FROM idempotency WHERE org = ? AND key = ? AND object = ? AND status = 0`, c.Org, c.Key, c.Object)
+	})
+	if err != nil {
+		return fmt.Errorf("store: release idempotency key: %w", err)
+	}
+	return nil
+}

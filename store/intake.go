@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
+)
+
+// InputRow is one row of a chunk as intake stored it.
+type InputRow struct {
+	RowID  string           `json:"i,omitempty"`
+	Cells  []string         `json:"c,omitempty"` // as given, in a file with columns
+	Object json.RawMessage  `json:"o,omitempty"` // as given, where rows are objects
+	Fields lookup.Fields    `json:"q,omitempty"` // the normalised query; nil if invalid
+	Error  *lookup.RowError `json:"e,omitempty"` // set if invalid
+	// DuplicateOf is one more than the row it repeats, 0 for none.
+	DuplicateOf int64 `json:"d,omitempty"`
+}
+
+// Askable reports whether a provider may be asked about the row.
+func (r InputRow) Askable() bool { return r.Error == nil && r.DuplicateOf == 0 }
+
+// Upload stores a batch slice by slice while it is being uploaded. Nobody sees
+// the batch before [Upload.Accept]; one that is never accepted leaves nothing
+// behind once it has been dropped.
+type Upload struct {
+	db    *DB
+	batch Batch
+	rows  []InputRow
+}
+
+// BeginUpload starts storing a batch. The caller sets ID, Org, Key, Service, Name,
+// Price, Options, Columns, ChunkRows and CreatedAt; counts are the upload's.
+func (d *DB) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
+	b.Status, b.Rows, b.Chunks, b.OpenChunks = Intake, RowCounts{}, 0, 0
+	options, err := json.Marshal(b.Options)
+	if err != nil {
+		return nil, fmt.Errorf("store: begin upload: %w", err)
+	}
+	columns, err := json.Marshal(b.Columns)
+	if err != nil {
+		return nil, fmt.Errorf("store: begin upload: %w", err)
+	}
+	err = d.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, 1, `INSERT INTO batches (`+batchColumns+`)
+			VALUES (?, ?, ?, ?, ?, 'intake', '', ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0)`,
+			b.ID, b.Org, b.Key, b.Service, b.Name, b.Price, string(options), string(columns), b.ChunkRows, millis(b.CreatedAt))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: begin upload: %w", err)
+	}
+	return &Upload{db: d, batch: b}, nil
+}
+
+// Add appends a row.
+func (u *Upload) Add(ctx context.Context, row InputRow) error {
+	u.rows = append(u.rows, row)
+	if int64(len(u.rows)) == u.batch.ChunkRows {
+		return u.flush(ctx)
+	}
+	return nil
+}
+
+// flush stores the rows at hand as one chunk.
+func (u *Upload) flush(ctx context.Context) error {
+	input, err := json.Marshal(u.rows)
+	if err != nil {
+		return fmt.Errorf("store: upload: %w", err)
+	}
+	chunk, first, open := u.batch.Chunks, u.batch.Rows.Total, int64(0)
+	err = u.db.Write(ctx, func(tx *Tx) error {
+		open = 0
+		for i, row := range u.rows {
+			if row.Askable() {
+				open++
+			}
+			if row.DuplicateOf > 0 {
+				if err := exec(ctx, tx, 1, `INSERT INTO duplicates (batch, row, original) VALUES (?, ?, ?)`, u.batch.ID, first+int64(i), row.DuplicateOf-1); err != nil {
+					return err
+				}
+			}
+		}
+		return exec(ctx, tx, 1, `INSERT INTO chunks (batch, chunk, round, first, open, deaths, asked_at, input) VALUES (?, ?, 0, ?, ?, 0, 0, ?)`,
+			u.batch.ID, chunk, first, open, input)
+	})
+	if err != nil {
+		return fmt.Errorf("store: upload: %w", err)
+	}
+	for _, row := range u.rows {
+		if row.Error != nil {
+			u.batch.Rows.Invalid++
+		}
+		if row.DuplicateOf > 0 {
+			u.batch.Rows.Duplicate++
+		}
+	}
+	u.batch.Rows.Total += int64(len(u.rows))
+	u.batch.Rows.Askable += open
+	u.batch.Chunks++
+	if open > 0 {
+		u.batch.OpenChunks++
+	}
+	u.rows = u.rows[:0]
+	return nil
+}
+
+// Accept ends the upload: the batch exists from now on. A batch in which
+// nothing can be asked is complete at once.
+func (u *Upload) Accept(ctx context.Context, now time.Time) (Batch, error) {
+	if len(u.rows) > 0 {
+		if err := u.flush(ctx); err != nil {
+			return Batch{}, err
+		}
+	}
+	b := &u.batch
+	b.Status = Accepted
+	if b.OpenChunks == 0 {
+		b.Status, b.FinishedAt = Completed, now.UTC().Truncate(time.Millisecond)
+	}
+	err := u.db.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, 1, `UPDATE batches SET status = ?, chunks = ?, open_chunks = ?, total = ?, askable = ?, invalid = ?, duplicate = ?, finished_at = ?
+			WHERE id = ? AND status = 'intake'`,
+			b.Status, b.Chunks, b.OpenChunks, b.Rows.Total, b.Rows.Askable, b.Rows.Invalid, b.Rows.Duplicate, millis(b.FinishedAt), b.ID)
+	})
+	if err != nil {
+		return Batch{}, fmt.Errorf("store: accept upload: %w", err)
+	}
+	return *b, nil
+}
+
+// Abort deletes what was stored of an upload that will not be accepted.
+func (u *Upload) Abort(ctx context.Context) error {
+	return u.db.DropAbandonedIntakes(ctx, u.batch.ID, time.Time{})
+}
