@@ -1,0 +1,86 @@
+package enrich
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/ledger"
+	"github.com/magpie-hq/magpie/providers"
+	"github.com/magpie-hq/magpie/store"
+)
+
+// Config sets the engine's times and sizes.
+type Config struct {
+	// ReuseWindow is how long a charged answer answers the same question again,
+	// free. Default 30 days.
+	ReuseWindow time.Duration
+	// HoldLife is after how long a silent hold may be closed by the sweeper. It
+	// must outlast RoundTime and the slowest call. Default 5 minutes.
+	HoldLife time.Duration
+	// RoundTime is after how long a round asks no more rows: what is left goes
+	// into the next. Default 20 seconds.
+	RoundTime time.Duration
+	// RowDeadline is how long after its chunk was first asked a row that no
+	// provider could answer is failed. Default 10 minutes.
+	RowDeadline time.Duration
+	// LookupPatience is how long a single lookup tries. Default 25 seconds.
+	LookupPatience time.Duration
+	// InFlight is how many rows of a chunk are asked at the same time. Default 16.
+	InFlight int
+}
+
+// WithDefaults fills in what is zero.
+func (c Config) WithDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.ReuseWindow, 30 * 24 * time.Hour},
+		{&c.HoldLife, 5 * time.Minute},
+		{&c.RoundTime, 20 * time.Second},
+		{&c.RowDeadline, 10 * time.Minute},
+		{&c.LookupPatience, 25 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 16
+	}
+	return c
+}
+
+// ErrUnavailable means that no provider could answer before the deadline.
+// Nothing was charged.
+var ErrUnavailable = errors.New("enrich: no provider could answer")
+
+// Engine answers questions. It is safe for concurrent use.
+type Engine struct {
+	cfg        Config
+	db         *store.DB
+	books      *books.Books
+	waterfalls providers.Waterfalls
+	log        *slog.Logger
+	now        func() time.Time
+}
+
+// New returns an engine that asks the waterfalls and keeps its results in db.
+func New(cfg Config, db *store.DB, b *books.Books, w providers.Waterfalls, log *slog.Logger, now func() time.Time) *Engine {
+	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, log: log, now: now}
+}
+
+// keyScope is the ledger's scope of an API key in the current month.
+func keyScope(key string, now time.Time) string {
+	return "key:" + key + ":" + now.UTC().Format("2006-01")
+}
+
+func ledgerScopes(names []string) []ledger.Scope {
+	scopes := make([]ledger.Scope, len(names))
+	for i, name := range names {
+		scopes[i].Name = name
+	}
+	return scopes
+}

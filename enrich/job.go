@@ -1,0 +1,342 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/ledger"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
+	"github.com/magpie-hq/magpie/store"
+)
+
+// job is some questions of one organization under one hold. It is the one room
+// that both doors, a round of a chunk and a single lookup, lead to.
+type job struct {
+	hold    string
+	org     string
+	service lookup.Service
+	price   lookup.Credits
+	scopes  []string
+	rows    []asked
+	overdue bool // rows that cannot be answered now are failed
+	// patience is how long a row that cannot be answered now is asked again
+	// before it is left open. Zero for a chunk, whose next round does that.
+	patience time.Duration
+	// write stores the answers in the transaction that closes the hold.
+	write func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, charged lookup.Credits) error
+}
+
+// asked is one row of a job.
+type asked struct {
+	row   int64 // what the answer calls it
+	query lookup.Query
+}
+
+// answer is what was found out about one row.
+type answer struct {
+	store.RowAnswer
+	question lookup.Question
+}
+
+// units is how many units the answer costs if it is charged.
+func (a answer) units() int64 {
+	if a.Outcome == lookup.Found && !a.Reused {
+		return 1
+	}
+	return 0
+}
+
+// report says how a job went.
+type report struct {
+	refused *ledger.InsufficientError // no credits for the rows that were left
+	closed  bool                      // somebody else closed the hold first
+	stored  int                       // rows answered, with the hold closed by this run
+	left    int                       // rows still open
+	later   time.Duration             // after which asking them makes sense; 0: at once
+}
+
+// run takes a job through reuse, hold, waterfall, commit and settle. proceed
+// says, before each row, whether another may still be asked.
+func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, error) {
+	answers, rest, err := e.reuse(ctx, j)
+	if err != nil {
+		return report{}, err
+	}
+	var held ledger.Hold
+	var r report
+	if len(rest) > 0 {
+		held, err = e.books.Hold(ctx, ledger.HoldRequest{
+			Org: j.org, ID: j.hold, Want: int64(len(rest)), Least: 1,
+			Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife,
+		})
+		switch {
+		case errors.Is(err, ledger.ErrClosed):
+			return report{closed: true}, nil
+		case errors.As(err, &r.refused):
+		case err != nil:
+			return report{}, err
+		default:
+			var fresh []answer
+			fresh, r.later = e.ask(ctx, j, rest[:min(int(held.Units), len(rest))], proceed)
+			answers = append(answers, fresh...)
+		}
+	}
+	r.left = len(j.rows)
+	if r.refused != nil && len(answers) == 0 {
+		return r, nil
+	}
+	r.stored, r.closed, err = e.commit(ctx, j, held, answers)
+	r.left -= r.stored
+	return r, err
+}
+
+// reuse answers the rows whose question the organization was charged for inside
+// the window.
+func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []asked, err error) {
+	questions := make([]lookup.Question, len(j.rows))
+	for i, row := range j.rows {
+		questions[i] = row.query.Question()
+	}
+	known, err := store.FindAnswers(ctx, e.db, j.org, questions, e.now().Add(-e.cfg.ReuseWindow))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, row := range j.rows {
+		a, ok := known[questions[i]]
+		if !ok {
+			rest = append(rest, row)
+			continue
+		}
+		answers = append(answers, answer{question: questions[i], RowAnswer: store.RowAnswer{
+			Row: row.row, Outcome: lookup.Found, Result: a.Result, Provider: a.Provider, Reused: true,
+		}})
+	}
+	return answers, rest, nil
+}
+
+// ask puts the rows to the waterfall, several at a time, until all are answered
+// or proceed says stop. Calls under way are let to end.
+func (e *Engine) ask(ctx context.Context, j job, rows []asked, proceed func() bool) (answers []answer, later time.Duration) {
+	// A stopping worker cancels ctx, but what was asked may already cost us.
+	calls := context.WithoutCancel(ctx)
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(e.cfg.InFlight)
+	for _, row := range rows {
+		if !proceed() {
+			break
+		}
+		group.Go(func() error {
+			if !proceed() { // it may have waited for its turn
+				return nil
+			}
+			v := e.askPatiently(calls, j, row.query, proceed)
+			mu.Lock()
+			defer mu.Unlock()
+			if v.Later > 0 && !j.overdue {
+				later = soonest(later, v.Later)
+				return nil
+			}
+			answers = append(answers, answer{question: row.query.Question(), RowAnswer: decide(row.row, v)})
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return no error
+	return answers, later
+}
+
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// decide turns a verdict into an answer. A row that no provider could answer in
+// time is failed.
+func decide(row int64, v providers.Verdict) store.RowAnswer {
+	if v.Later > 0 {
+		return store.RowAnswer{Row: row, Outcome: lookup.Failed, Error: &lookup.RowError{
+			Code: "provider_unavailable", Detail: "no provider could answer before the deadline; nothing was charged",
+		}}
+	}
+	return store.RowAnswer{Row: row, Outcome: v.Outcome, Result: v.Result, Provider: v.Provider, Error: v.Error}
+}
+
+// askPatiently asks one question again while the job has patience and no
+// provider could answer.
+func (e *Engine) askPatiently(ctx context.Context, j job, q lookup.Query, proceed func() bool) providers.Verdict {
+	deadline := e.now().Add(j.patience)
+	for {
+		v := e.askOne(ctx, j, q)
+		wait := max(v.Later, 50*time.Millisecond)
+		if v.Later == 0 || !proceed() || e.now().Add(wait).After(deadline) {
+			return v
+		}
+		pause(ctx, wait)
+	}
+}
+
+// askOne asks one question. A panic fails the row, not the chunk.
+func (e *Engine) askOne(ctx context.Context, j job, q lookup.Query) (v providers.Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			reference := store.NewID("err", e.now())
+			e.log.ErrorContext(ctx, "a lookup panicked", "reference", reference, "hold", j.hold, "service", j.service,
+				"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			v = providers.Verdict{Outcome: lookup.Failed, Error: &lookup.RowError{
+				Code: "internal_error", Detail: "this lookup broke on our side; nothing was charged. Reference: " + reference,
+			}}
+		}
+	}()
+	w, ok := e.waterfalls.For(j.service)
+	if !ok {
+		return providers.Verdict{Later: time.Minute}
+	}
+	return w.Ask(ctx, q)
+}
+
+// commitTime bounds a commit, which must not be given up because a worker stops.
+const commitTime = 30 * time.Second
+
+// commit stores the answers and their charge in one transaction and settles the
+// hold. It returns how many rows were stored. closed means that another closing
+// stood already and nothing was stored.
+func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []answer) (stored int, closed bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	const tries = 10 // each needs another load of the account in between
+	for range tries {
+		standing, first, err := e.tryCommit(ctx, j, held, answers)
+		switch {
+		case errors.Is(err, books.ErrFenced):
+			held, answers, err = e.holdAgain(ctx, j, answers)
+			if errors.Is(err, ledger.ErrClosed) {
+				return 0, true, nil
+			}
+			if err != nil {
+				return 0, false, err
+			}
+			continue
+		case errors.Is(err, store.ErrUnknownOutcome):
+			// Whichever closing stands after this is obeyed, ours or a void.
+			standing, err := e.books.CloseVoid(ctx, j.org, j.hold, nil)
+			if err != nil {
+				return 0, false, err
+			}
+			if standing.Kind == books.Charge {
+				return len(answers), false, nil
+			}
+			return 0, true, nil
+		case err != nil:
+			return 0, false, err
+		}
+		if err := e.books.Settle(ctx, j.org, j.hold, standing); err != nil {
+			e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", j.hold, "err", err)
+		}
+		if !first {
+			return 0, true, nil
+		}
+		return len(answers), false, nil
+	}
+	return 0, false, fmt.Errorf("enrich: commit %s: the account was loaded again %d times", j.hold, tries)
+}
+
+// tryCommit is one attempt at the transaction. first is false if a closing
+// stood already; then nothing was written.
+func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers []answer) (standing books.Standing, first bool, err error) {
+	now := e.now()
+	closing := books.Closing{
+		Hold: j.hold, Org: j.org, Kind: books.Charge, Service: j.service,
+		Generation: held.Generation, Price: j.price, Scopes: j.scopes,
+	}
+	err = e.db.Write(ctx, func(tx *store.Tx) error {
+		if standing, first, err = books.Open(ctx, tx, closing, now); err != nil || !first {
+			return err
+		}
+		fresh, err := store.PutAnswers(ctx, tx, j.org, chargeable(answers), now.Add(-e.cfg.ReuseWindow), now)
+		if err != nil {
+			return err
+		}
+		rows := make([]store.RowAnswer, len(answers))
+		closing.Units, closing.Rows = 0, nil
+		for i, a := range answers {
+			switch {
+			case a.units() == 0:
+			case fresh[a.question]:
+				// The question is charged with its first row.
+				delete(fresh, a.question)
+				a.Credits = lookup.Credits(a.units()) * j.price
+				closing.Units += a.units()
+				closing.Rows = setBit(closing.Rows, a.Row)
+			default:
+				a.Reused = true // another worker asked the same and was first
+			}
+			rows[i] = a.RowAnswer
+		}
+		standing.Charged = closing.Charged()
+		if err := j.write(ctx, tx, rows, closing.Charged()); err != nil {
+			return err
+		}
+		return books.Post(ctx, tx, closing, now)
+	})
+	return standing, first, err
+}
+
+// chargeable are the answers that may be charged, as they are kept for reuse.
+func chargeable(answers []answer) []store.Answer {
+	var kept []store.Answer
+	for _, a := range answers {
+		if a.units() > 0 {
+			kept = append(kept, store.Answer{Question: a.question, Result: a.Result, Provider: a.Provider})
+		}
+	}
+	return kept
+}
+
+func setBit(bits []byte, i int64) []byte {
+	for int64(len(bits)) <= i/8 {
+		bits = append(bits, 0)
+	}
+	bits[i/8] |= 1 << (i % 8)
+	return bits
+}
+
+// holdAgain holds credits for answers whose hold was fenced off, and drops the
+// answers that the new hold cannot pay: they stay open.
+func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer) (ledger.Hold, []answer, error) {
+	if err := e.books.Ensure(ctx, j.org); err != nil {
+		return ledger.Hold{}, nil, err
+	}
+	var want int64
+	for _, a := range answers {
+		want += a.units()
+	}
+	held, err := e.books.Hold(ctx, ledger.HoldRequest{
+		Org: j.org, ID: j.hold, Want: max(want, 1), Least: 1,
+		Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife,
+	})
+	var refused *ledger.InsufficientError
+	if errors.As(err, &refused) {
+		held, err = ledger.Hold{}, nil
+	}
+	if err != nil {
+		return ledger.Hold{}, nil, err
+	}
+	var kept []answer
+	left := held.Units
+	for _, a := range answers {
+		if left -= a.units(); left >= 0 || a.units() == 0 {
+			kept = append(kept, a)
+		}
+	}
+	return held, kept, nil
+}

@@ -1,0 +1,83 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+)
+
+// Request is a single lookup.
+type Request struct {
+	ID    string // of the lookup, the same when it is repeated
+	Org   string
+	Key   string // id of the API key that asks
+	Query lookup.Query
+	Price lookup.Credits
+}
+
+// Lookup answers a single lookup at once. Repeating it with the same ID returns
+// the first answer. Errors: [*ledger.InsufficientError]; [ErrUnavailable] if no
+// provider could answer, after which the ID is spent.
+func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
+	if row, err := store.GetLookup(ctx, e.db, r.Org, r.ID); !errors.Is(err, store.ErrNotFound) {
+		if err == nil {
+			err = e.settleLookup(ctx, r)
+		}
+		return row, err
+	}
+	var row lookup.Row
+	j := job{
+		hold: store.LookupHold(r.ID), org: r.Org, service: r.Query.Service, price: r.Price,
+		scopes: []string{keyScope(r.Key, e.now())},
+		rows:   []asked{{query: r.Query}},
+	}
+	j.write = func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, _ lookup.Credits) error {
+		if len(answers) == 0 {
+			return nil
+		}
+		a := answers[0]
+		row = lookup.Row{Outcome: &a.Outcome, Result: a.Result, Provider: a.Provider, Credits: a.Credits, Reused: a.Reused, Error: a.Error}
+		return store.PutLookup(ctx, tx, r.ID, r.Org, r.Query.Service, row, e.now())
+	}
+	j.patience = e.cfg.LookupPatience
+	report, err := e.run(ctx, j, func() bool { return ctx.Err() == nil })
+	switch {
+	case err != nil:
+		return lookup.Row{}, err
+	case report.refused != nil && report.stored == 0:
+		return lookup.Row{}, report.refused
+	case report.closed:
+		row, err := store.GetLookup(ctx, e.db, r.Org, r.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			err = ErrUnavailable // it was voided
+		}
+		return row, err
+	case report.left > 0:
+		return lookup.Row{}, ErrUnavailable
+	}
+	return row, nil
+}
+
+// settleLookup repeats the last step of a lookup whose answer was lost.
+func (e *Engine) settleLookup(ctx context.Context, r Request) error {
+	hold := store.LookupHold(r.ID)
+	standing, err := books.Find(ctx, e.db, hold)
+	if err != nil {
+		return err
+	}
+	return e.books.Settle(ctx, r.Org, hold, standing)
+}
+
+// pause waits for d, or less if ctx ends first.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

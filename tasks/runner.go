@@ -1,0 +1,248 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/enrich"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+)
+
+// chunkTimeout is when Asynq gives a chunk up and runs it again. A round ends
+// far earlier by itself.
+const chunkTimeout = 10 * time.Minute
+
+// Config sizes a worker.
+type Config struct {
+	// Worker names this process among the workers; it must be new at every start.
+	Worker string
+	// Concurrency is how many bulk chunks run at once. Default 4.
+	Concurrency int
+	// Reserved is how many express and interactive tasks run at once beside
+	// them. Default 2.
+	Reserved int
+	// Poll is how often an idle queue is looked at. Default 100 ms.
+	Poll time.Duration
+	// Sweep is how often lost work is looked for. Default 1 second.
+	Sweep time.Duration
+	// Silence is how long a worker may be silent before its chunks are given to
+	// others. Default 10 seconds.
+	Silence time.Duration
+	// StopTime bounds how long a stopping worker waits for its chunks. Default
+	// 30 seconds.
+	StopTime time.Duration
+}
+
+// WithDefaults fills in what is zero.
+func (c Config) WithDefaults() Config {
+	for _, n := range []struct {
+		field *int
+		value int
+	}{{&c.Concurrency, 4}, {&c.Reserved, 2}} {
+		if *n.field == 0 {
+			*n.field = n.value
+		}
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.Poll, 100 * time.Millisecond}, {&c.Sweep, time.Second},
+		{&c.Silence, 10 * time.Second}, {&c.StopTime, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}
+
+// Engine is the part of package enrich that a worker needs.
+type Engine interface {
+	RunRound(ctx context.Context, r store.Round) (enrich.Ending, error)
+}
+
+// Runner is a worker: it runs tasks and sweeps.
+type Runner struct {
+	*Dispatcher
+	cfg     Config
+	engine  Engine
+	books   *books.Books
+	now     func() time.Time
+	servers []*asynq.Server
+	stop    context.CancelFunc // ends sweeping, and tells chunks to come to an end
+	working context.Context
+	sweeps  sync.WaitGroup
+}
+
+// NewRunner returns a worker that has not been started.
+func NewRunner(cfg Config, d *Dispatcher, engine Engine, b *books.Books, now func() time.Time) *Runner {
+	r := &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now}
+	r.working, r.stop = context.WithCancel(context.Background())
+	return r
+}
+
+// Start begins to run tasks.
+func (r *Runner) Start() error {
+	mux := asynq.NewServeMux()
+	mux.HandleFunc(TypeChunk, r.runChunk)
+	mux.HandleFunc(TypeWake, r.wake)
+	for _, s := range []struct {
+		concurrency int
+		queues      map[string]int
+	}{
+		{r.cfg.Concurrency, map[string]int{Bulk: 1}},
+		// Reserved, so that a newcomer does not wait behind chunks of seconds.
+		{r.cfg.Reserved, map[string]int{Interactive: 2, Express: 1}},
+	} {
+		server := asynq.NewServerFromRedisClient(r.rdb, asynq.Config{
+			Concurrency:              s.concurrency,
+			Queues:                   s.queues,
+			TaskCheckInterval:        r.cfg.Poll,
+			DelayedTaskCheckInterval: time.Second,
+			ShutdownTimeout:          r.cfg.StopTime,
+			RetryDelayFunc:           retryDelay,
+			IsFailure:                func(err error) bool { return !errors.Is(err, errLater) },
+			ErrorHandler:             asynq.ErrorHandlerFunc(r.failed),
+			Logger:                   quietLogger{r.log},
+			LogLevel:                 asynq.WarnLevel,
+		})
+		if err := server.Start(mux); err != nil {
+			r.Stop()
+			return fmt.Errorf("tasks: start: %w", err)
+		}
+		r.servers = append(r.servers, server)
+	}
+	r.sweeps.Go(r.sweepLoop)
+	return nil
+}
+
+// Stop ends the worker: chunks finish the calls under way, store them, and give
+// the rest back.
+func (r *Runner) Stop() {
+	r.stop()
+	var all sync.WaitGroup
+	for _, s := range r.servers {
+		all.Go(s.Shutdown)
+	}
+	all.Wait()
+	r.sweeps.Wait()
+}
+
+// errLater marks an error that is not the task's fault.
+var errLater = errors.New("tasks: try again later")
+
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, asynq.ErrLeaseExpired) {
+		return 0 // its worker is gone, nothing is gained by waiting
+	}
+	return time.Second + rand.N(2*time.Second)
+}
+
+func (r *Runner) failed(ctx context.Context, task *asynq.Task, err error) {
+	r.log.WarnContext(ctx, "a task is tried again", "type", task.Type(), "err", err)
+}
+
+// runChunk runs a round and hands out what takes its place.
+func (r *Runner) runChunk(ctx context.Context, task *asynq.Task) error {
+	var p chunkPayload
+	if err := json.Unmarshal(task.Payload(), &p); err != nil {
+		return fmt.Errorf("tasks: payload of %s: %w", task.Type(), asynq.SkipRetry)
+	}
+	round := store.Round{Batch: p.Batch, Chunk: p.Chunk, Round: p.Round}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.working, cancel)()
+
+	if err := r.rdb.HSet(ctx, runningKey, round.String(), r.cfg.Worker).Err(); err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	ending, err := r.engine.RunRound(ctx, round)
+	// The answer must go out although the worker is stopping.
+	ctx = context.WithoutCancel(ctx)
+	if gone := r.rdb.HDel(ctx, runningKey, round.String()).Err(); gone != nil && err == nil {
+		err = gone
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	return r.finish(ctx, p.Org, p.Service, round, ending)
+}
+
+// finish frees a round's place in its window and enqueues what was handed out.
+func (r *Runner) finish(ctx context.Context, org string, service lookup.Service, round store.Round, e enrich.Ending) error {
+	w := r.window(org, service)
+	handed, err := w.finish(ctx, round, e)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	if err := r.enqueue(ctx, w, Bulk, handed); err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	return nil
+}
+
+// wake resumes the batches of an organization that wait for credits.
+func (r *Runner) wake(ctx context.Context, task *asynq.Task) error {
+	var p wakePayload
+	if err := json.Unmarshal(task.Payload(), &p); err != nil {
+		return fmt.Errorf("tasks: payload of %s: %w", task.Type(), asynq.SkipRetry)
+	}
+	paused, err := store.ListBatches(ctx, r.db, store.BatchFilter{Org: p.Org, Statuses: []store.Status{store.Paused}})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	return r.resumeAffordable(ctx, paused)
+}
+
+// resumeAffordable resumes the batches, of those paused for credits, whose next
+// hold would be granted now, longest-waiting first.
+func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) error {
+	paused = slices.DeleteFunc(paused, func(b store.Batch) bool { return b.PauseReason != store.PauseCredits })
+	slices.SortFunc(paused, func(a, b store.Batch) int { return a.PausedAt.Compare(b.PausedAt) })
+	var errs []error
+	for _, b := range paused {
+		balance, err := r.books.Balance(ctx, b.Org)
+		if err == nil && balance.Available < int64(b.Price) {
+			continue
+		}
+		if err == nil {
+			b, err = r.db.ResumeBatch(ctx, b.Org, b.ID)
+		}
+		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+			continue // it ended meanwhile
+		}
+		if err == nil {
+			r.log.InfoContext(ctx, "batch resumed: credits arrived", "batch", b.ID, "org", b.Org)
+			err = r.start(ctx, b)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// quietLogger passes Asynq's warnings and errors on.
+type quietLogger struct{ log *slog.Logger }
+
+func (l quietLogger) Debug(...any)     {}
+func (l quietLogger) Info(...any)      {}
+func (l quietLogger) Warn(args ...any) { l.log.Warn("asynq", "message", fmt.Sprint(args...)) }
+func (l quietLogger) Error(args ...any) {
+	l.log.Error("asynq", "message", fmt.Sprint(args...))
+}
+
+// Fatal is what Asynq calls when it cannot go on; the process decides itself.
+func (l quietLogger) Fatal(args ...any) {
+	l.log.Error("asynq cannot go on", "message", fmt.Sprint(args...))
+}

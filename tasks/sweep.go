@@ -1,0 +1,225 @@
+package tasks
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/magpie-hq/magpie/enrich"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+)
+
+//go:embed beat.lua
+var beatSource string
+
+var beatScript = redis.NewScript(beatSource)
+
+const (
+	workersKey = "magpie:workers" // zset: worker → last beat
+	runningKey = "magpie:running" // hash: round → the worker that runs it
+	// queueNames is where Asynq lists its queues, for inspection only. It is
+	// written once by each process and missing after Redis has lost its data.
+	queueNames = "asynq:queues"
+
+	// lostAfter is how long a round may be in flight before it is enqueued
+	// again, in case its message was lost; one that is there is left alone.
+	lostAfter = 5 * time.Second
+	// stuckAfter is when a round that is still in flight is voided: its task
+	// may sit in Asynq's archive, where its id is taken for ever.
+	stuckAfter = 2 * chunkTimeout
+	// abandonedAfter is when an upload that was never accepted is deleted.
+	abandonedAfter = time.Hour
+)
+
+// sweepLoop looks for lost work until the worker stops.
+func (r *Runner) sweepLoop() {
+	var seldom time.Time
+	for {
+		err := r.sweep(r.working)
+		if now := r.now(); err == nil && now.Sub(seldom) > 5*r.cfg.Sweep {
+			seldom = now
+			err = r.sweepSeldom(r.working)
+		}
+		if err != nil && r.working.Err() == nil {
+			r.log.Warn("sweep", "err", err)
+		}
+		// Jitter keeps the sweepers of a fleet apart.
+		timer := time.NewTimer(r.cfg.Sweep/2 + rand.N(r.cfg.Sweep))
+		select {
+		case <-r.working.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// sweep is one look at everything that may be waiting for nobody. Any number of
+// workers may sweep at the same time.
+func (r *Runner) sweep(ctx context.Context) error {
+	return errors.Join(r.takeOver(ctx), r.sweepWindows(ctx), r.sweepPaused(ctx))
+}
+
+// sweepSeldom is upkeep that need not be prompt.
+func (r *Runner) sweepSeldom(ctx context.Context) error {
+	names := make([]any, len(Queues))
+	for i, q := range Queues {
+		names[i] = q
+	}
+	_, err := r.books.Sweep(ctx)
+	return errors.Join(err,
+		r.rdb.SAdd(ctx, queueNames, names...).Err(),
+		r.db.DropAbandonedIntakes(ctx, "", r.now().Add(-abandonedAfter)))
+}
+
+// takeOver gives the chunks of silent workers to others.
+func (r *Runner) takeOver(ctx context.Context) error {
+	silent, err := beatScript.Run(ctx, r.rdb, []string{workersKey}, r.cfg.Worker, r.cfg.Silence.Milliseconds()).StringSlice()
+	if err != nil {
+		return fmt.Errorf("tasks: beat: %w", err)
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	running, err := r.rdb.HGetAll(ctx, runningKey).Result()
+	if err != nil {
+		return fmt.Errorf("tasks: take over: %w", err)
+	}
+	for _, worker := range silent {
+		for member, by := range running {
+			if by != worker {
+				continue
+			}
+			if err := r.rescue(ctx, member); err != nil {
+				return err
+			}
+		}
+		if err := r.rdb.ZRem(ctx, workersKey, worker).Err(); err != nil {
+			return fmt.Errorf("tasks: take over: %w", err)
+		}
+		r.log.InfoContext(ctx, "took over from a silent worker", "worker", worker)
+	}
+	return nil
+}
+
+// rescue voids a round that nobody runs any more and lets its chunk go on.
+func (r *Runner) rescue(ctx context.Context, member string) error {
+	round, err := store.ParseRound(member)
+	if err != nil {
+		return errors.Join(err, r.rdb.HDel(ctx, runningKey, member).Err())
+	}
+	batch, err := store.BatchByID(ctx, r.db, round.Batch)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		if err := r.void(ctx, batch.Org, batch.Service, round); err != nil {
+			return err
+		}
+	}
+	return r.rdb.HDel(ctx, runningKey, member).Err()
+}
+
+// void closes a round with nothing stored, unless it was closed already, and
+// hands its chunk out in the round it is then in.
+func (r *Runner) void(ctx context.Context, org string, service lookup.Service, round store.Round) error {
+	_, err := r.books.CloseVoid(ctx, org, round.String(), func(tx *store.Tx) error {
+		return store.CountDeath(ctx, tx, round)
+	})
+	if err != nil {
+		return err
+	}
+	state, err := store.GetChunkState(ctx, r.db, round.Batch, round.Chunk)
+	if err != nil {
+		return err
+	}
+	ending := enrich.Ending{Idle: state.Status == store.Paused || state.Status.Ended()}
+	if state.Open > 0 {
+		next := round
+		next.Round = state.Round
+		ending.Next = &next
+	}
+	return r.finish(ctx, org, service, round, ending)
+}
+
+// sweepWindows restores the windows of all batches that run.
+func (r *Runner) sweepWindows(ctx context.Context) error {
+	batches, err := store.ActiveBatches(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	byWindow := map[window][]store.Batch{}
+	var order []window
+	for _, b := range batches {
+		w := r.window(b.Org, b.Service)
+		if byWindow[w] == nil {
+			order = append(order, w)
+		}
+		byWindow[w] = append(byWindow[w], b)
+	}
+	var errs []error
+	for _, w := range order {
+		errs = append(errs, r.sweepWindow(ctx, w, byWindow[w]))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Runner) sweepWindow(ctx context.Context, w window, batches []store.Batch) error {
+	v, err := w.look(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range batches {
+		_, known := v.batches[b.ID]
+		delete(v.batches, b.ID)
+		if known && !v.exhausted(b.ID) {
+			continue
+		}
+		// Unknown, or it has open chunks in SQL and nobody is waiting for them.
+		if err := errors.Join(w.forget(ctx, b.ID), w.admit(ctx, r.db, b)); err != nil {
+			return err
+		}
+	}
+	for ended := range v.batches {
+		if err := w.forget(ctx, ended); err != nil {
+			return err
+		}
+	}
+	for member, since := range v.inflight {
+		if err := r.checkInFlight(ctx, w, member, v.now.Sub(since)); err != nil {
+			return err
+		}
+	}
+	return r.fill(ctx, w)
+}
+
+// checkInFlight repeats the message of a round that may have lost it.
+func (r *Runner) checkInFlight(ctx context.Context, w window, member string, age time.Duration) error {
+	if age < lostAfter {
+		return nil
+	}
+	round, err := store.ParseRound(member)
+	if err != nil {
+		return err
+	}
+	if age > stuckAfter {
+		return r.void(ctx, w.org, w.service, round)
+	}
+	return r.enqueue(ctx, w, Bulk, []store.Round{round})
+}
+
+// sweepPaused resumes batches whose wake-up was lost.
+func (r *Runner) sweepPaused(ctx context.Context) error {
+	paused, err := store.ListBatches(ctx, r.db, store.BatchFilter{Statuses: []store.Status{store.Paused}})
+	if err != nil {
+		return err
+	}
+	return r.resumeAffordable(ctx, paused)
+}
