@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -57,10 +58,17 @@ func (c Config) WithDefaults() Config {
 // Nothing was charged.
 var ErrUnavailable = errors.New("enrich: no provider could answer")
 
+// database is the part of a *store.DB that the engine needs.
+type database interface {
+	store.Queryer
+	Write(ctx context.Context, fn func(tx *store.Tx) error) error
+	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
+}
+
 // Engine answers questions. It is safe for concurrent use.
 type Engine struct {
 	cfg        Config
-	db         *store.DB
+	db         database
 	books      *books.Books
 	waterfalls providers.Waterfalls
 	log        *slog.Logger
@@ -68,7 +76,7 @@ type Engine struct {
 }
 
 // New returns an engine that asks the waterfalls and keeps its results in db.
-func New(cfg Config, db *store.DB, b *books.Books, w providers.Waterfalls, log *slog.Logger, now func() time.Time) *Engine {
+func New(cfg Config, db database, b *books.Books, w providers.Waterfalls, log *slog.Logger, now func() time.Time) *Engine {
 	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, log: log, now: now}
 }
 

@@ -324,8 +324,7 @@ func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer) (ledger
 		Org: j.org, ID: j.hold, Want: max(want, 1), Least: 1,
 		Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife,
 	})
-	var refused *ledger.InsufficientError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
 		held, err = ledger.Hold{}, nil
 	}
 	if err != nil {

@@ -82,21 +82,25 @@ type Runner struct {
 	now     func() time.Time
 	servers []*asynq.Server
 	stop    context.CancelFunc // ends sweeping, and tells chunks to come to an end
-	working context.Context
 	sweeps  sync.WaitGroup
 }
 
 // NewRunner returns a worker that has not been started.
 func NewRunner(cfg Config, d *Dispatcher, engine Engine, b *books.Books, now func() time.Time) *Runner {
-	r := &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now}
-	r.working, r.stop = context.WithCancel(context.Background())
-	return r
+	return &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now, stop: func() {}}
 }
 
 // Start begins to run tasks.
 func (r *Runner) Start() error {
+	working, stop := context.WithCancel(context.Background())
+	r.stop = stop
 	mux := asynq.NewServeMux()
-	mux.HandleFunc(TypeChunk, r.runChunk)
+	mux.HandleFunc(TypeChunk, func(ctx context.Context, task *asynq.Task) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(working, cancel)()
+		return r.runChunk(ctx, task)
+	})
 	mux.HandleFunc(TypeWake, r.wake)
 	for _, s := range []struct {
 		concurrency int
@@ -124,7 +128,7 @@ func (r *Runner) Start() error {
 		}
 		r.servers = append(r.servers, server)
 	}
-	r.sweeps.Go(r.sweepLoop)
+	r.sweeps.Go(func() { r.sweepLoop(working) })
 	return nil
 }
 
@@ -154,17 +158,14 @@ func (r *Runner) failed(ctx context.Context, task *asynq.Task, err error) {
 	r.log.WarnContext(ctx, "a task is tried again", "type", task.Type(), "err", err)
 }
 
-// runChunk runs a round and hands out what takes its place.
+// runChunk runs a round and hands out what takes its place. It comes to an end
+// early, but in order, when ctx ends.
 func (r *Runner) runChunk(ctx context.Context, task *asynq.Task) error {
 	var p chunkPayload
 	if err := json.Unmarshal(task.Payload(), &p); err != nil {
 		return fmt.Errorf("tasks: payload of %s: %w", task.Type(), asynq.SkipRetry)
 	}
 	round := store.Round{Batch: p.Batch, Chunk: p.Chunk, Round: p.Round}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(r.working, cancel)()
-
 	if err := r.rdb.HSet(ctx, runningKey, round.String(), r.cfg.Worker).Err(); err != nil {
 		return fmt.Errorf("%w: %w", errLater, err)
 	}

@@ -37,22 +37,22 @@ const (
 	abandonedAfter = time.Hour
 )
 
-// sweepLoop looks for lost work until the worker stops.
-func (r *Runner) sweepLoop() {
+// sweepLoop looks for lost work until ctx ends.
+func (r *Runner) sweepLoop(ctx context.Context) {
 	var seldom time.Time
 	for {
-		err := r.sweep(r.working)
+		err := r.sweep(ctx)
 		if now := r.now(); err == nil && now.Sub(seldom) > 5*r.cfg.Sweep {
 			seldom = now
-			err = r.sweepSeldom(r.working)
+			err = r.sweepSeldom(ctx)
 		}
-		if err != nil && r.working.Err() == nil {
-			r.log.Warn("sweep", "err", err)
+		if err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "sweep", "err", err)
 		}
 		// Jitter keeps the sweepers of a fleet apart.
 		timer := time.NewTimer(r.cfg.Sweep/2 + rand.N(r.cfg.Sweep))
 		select {
-		case <-r.working.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-timer.C:

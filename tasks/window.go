@@ -146,7 +146,7 @@ func (w window) look(ctx context.Context) (view, error) {
 		}
 	}
 	for _, z := range inflight.Val() {
-		v.inflight[z.Member.(string)] = time.UnixMilli(int64(z.Score))
+		v.inflight[fmt.Sprint(z.Member)] = time.UnixMilli(int64(z.Score))
 	}
 	return v, nil
 }

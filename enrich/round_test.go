@@ -1,0 +1,410 @@
+package enrich_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestBatchIsAnsweredAndCharged(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		b := newBench(t, rdb, 100*lookup.Credit)
+		input := slices.Concat(rows("hit", 0, 7), rows("miss", 7, 5), []store.InputRow{
+			{Cells: []string{"bad"}, Error: &lookup.RowError{Code: "missing_field", Detail: "there is no name"}},
+			{Cells: []string{"again"}, Fields: person("hit", 2).Fields, DuplicateOf: 2 + 1},
+			{Cells: []string{"again"}, Fields: person("miss", 8).Fields, DuplicateOf: 8 + 1},
+		})
+		id := b.batch(4, input...).ID
+		if got := b.drive(id); got.Status != store.Completed || got.FinishedAt.IsZero() {
+			t.Errorf("status %s, finished %s", got.Status, got.FinishedAt)
+		}
+		b.wantOutcome(id, store.RowCounts{Total: 15, Askable: 12, Asked: 12, Found: 8, NotFound: 6, Invalid: 1, Duplicate: 2}, 7*lookup.Credit)
+		b.wantSound(id)
+	})
+}
+
+func TestPaidAnswersAreReused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	first := b.batch(10, rows("hit", 0, 5)...).ID
+	b.drive(first)
+	second := b.batch(10, rows("hit", 3, 5)...).ID // two of them again
+	b.drive(second)
+	b.wantOutcome(second, store.RowCounts{Total: 5, Askable: 5, Asked: 5, Found: 5, Reused: 2}, 3*lookup.Credit)
+	if calls := b.vendor.calls(); calls != 8 {
+		t.Errorf("the vendor was asked %d times for 8 people", calls)
+	}
+	b.clock.advance(31 * 24 * time.Hour)
+	third := b.batch(10, rows("hit", 0, 1)...).ID
+	b.drive(third)
+	b.wantOutcome(third, store.RowCounts{Total: 1, Askable: 1, Asked: 1, Found: 1}, lookup.Credit)
+	b.wantSound(first, second, third)
+}
+
+func TestRepeatedRoundChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	id := b.batch(10, rows("hit", 0, 5)...).ID
+	for range 3 {
+		ending, err := b.engine.RunRound(t.Context(), store.Round{Batch: id})
+		if err != nil || ending.Next != nil {
+			t.Fatalf("%+v, %v; want the chunk to be closed", ending, err)
+		}
+	}
+	if calls := b.vendor.calls(); calls != 5 {
+		t.Errorf("the vendor was asked %d times for 5 people", calls)
+	}
+	b.wantSound(id)
+}
+
+// The commit's answer is lost, with the commit or without it.
+func TestUnknownCommit(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault{"it happened": loseAnswer, "it did not": loseCommit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+			id := b.batch(10, rows("hit", 0, 5)...).ID
+			b.vendor.meanwhile(func(lookup.Query) { b.db.fail(f) })
+			ending := b.round(id, 0)
+			b.vendor.meanwhile(func(lookup.Query) {})
+			if happened := f == loseAnswer; happened != (ending.Next == nil) {
+				t.Errorf("the chunk goes on in %v", ending.Next)
+			}
+			if b.drive(id).Status != store.Completed {
+				t.Error("the batch did not complete")
+			}
+			b.wantOutcome(id, store.RowCounts{Total: 5, Askable: 5, Asked: 5, Found: 5}, 5*lookup.Credit)
+			b.wantSound(id)
+		})
+	}
+}
+
+// Redis loses everything while a chunk is with the vendor.
+func TestFlushInMidRound(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		b := newBench(t, rdb, 5*lookup.Credit)
+		id := b.batch(10, rows("hit", 0, 5)...).ID
+		var once sync.Once
+		b.vendor.meanwhile(func(lookup.Query) {
+			once.Do(func() {
+				if err := rdb.FlushDB(context.Background()).Err(); err != nil {
+					t.Error(err)
+				}
+				// Somebody else needs the account and loads it.
+				if _, err := b.books.Balance(context.Background(), org); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		b.drive(id)
+		b.wantOutcome(id, store.RowCounts{Total: 5, Askable: 5, Asked: 5, Found: 5}, 5*lookup.Credit)
+		b.wantSound(id)
+	})
+}
+
+// After a flush, others take the credits before the round commits: what it
+// cannot pay stays open.
+func TestFencedRoundDropsWhatItCannotPay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 5*lookup.Credit)
+	slow := b.batch(10, append(rows("hit", 0, 4), rows("miss", 10, 1)...)...).ID
+	fast := b.batch(10, rows("hit", 20, 3)...).ID
+	var once sync.Once
+	b.vendor.meanwhile(func(q lookup.Query) {
+		if q.Get("last_name") != "p0" {
+			return
+		}
+		once.Do(func() {
+			if err := b.rdb.FlushDB(context.Background()).Err(); err != nil {
+				t.Error(err)
+			}
+			b.drive(fast)
+		})
+	})
+	b.round(slow, 0)
+	b.wantOutcome(slow, store.RowCounts{Total: 5, Askable: 5, Asked: 3, Found: 2, NotFound: 1}, 2*lookup.Credit)
+	b.wantSound(slow, fast)
+}
+
+// Two workers run the same round at the same time.
+func TestSameRoundTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		b := newBench(t, rdb, 100*lookup.Credit)
+		id := b.batch(10, rows("hit", 0, 6)...).ID
+		both := make(chan struct{})
+		arrivals := make(chan struct{}, 100)
+		b.vendor.meanwhile(func(q lookup.Query) {
+			if q.Get("last_name") == "p0" {
+				arrivals <- struct{}{}
+				if len(arrivals) == 2 {
+					close(both)
+				}
+			}
+			<-both // nobody commits before both have asked
+		})
+		var two sync.WaitGroup
+		for range 2 {
+			two.Go(func() {
+				if _, err := b.engine.RunRound(context.Background(), store.Round{Batch: id}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		two.Wait()
+		b.wantOutcome(id, store.RowCounts{Total: 6, Askable: 6, Asked: 6, Found: 6}, 6*lookup.Credit)
+		b.wantSound(id)
+	})
+}
+
+// Two batches ask the same questions at the same time.
+func TestSameQuestionTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	one, two := b.batch(10, rows("hit", 0, 4)...).ID, b.batch(10, rows("hit", 0, 4)...).ID
+	both := make(chan struct{})
+	arrivals := make(chan struct{}, 100)
+	b.vendor.meanwhile(func(q lookup.Query) {
+		if q.Get("last_name") == "p0" {
+			arrivals <- struct{}{}
+			if len(arrivals) == 2 {
+				close(both)
+			}
+		}
+		<-both
+	})
+	var work sync.WaitGroup
+	for _, id := range []string{one, two} {
+		work.Go(func() {
+			if _, err := b.engine.RunRound(context.Background(), store.Round{Batch: id}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	if charged := b.get(one).Charged + b.get(two).Charged; charged != 4*lookup.Credit {
+		t.Errorf("four questions cost %s", charged)
+	}
+	b.wantSound(one, two)
+}
+
+func TestOutOfCredits(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		b := newBench(t, rdb, 3*lookup.Credit)
+		id := b.batch(4, slices.Concat(rows("hit", 0, 2), rows("miss", 2, 3), rows("hit", 5, 5))...).ID
+		batch := b.drive(id)
+		if batch.Status != store.Paused || batch.PauseReason != store.PauseCredits {
+			t.Fatalf("status %s (%s), want paused for credits", batch.Status, batch.PauseReason)
+		}
+		if batch.Charged != 3*lookup.Credit {
+			t.Errorf("charged %s: the last credit was not used", batch.Charged)
+		}
+		b.wantSound(id)
+		b.grant(4 * lookup.Credit)
+		if _, err := b.db.ResumeBatch(t.Context(), org, id); err != nil {
+			t.Fatal(err)
+		}
+		if batch := b.drive(id); batch.Status != store.Completed {
+			t.Errorf("status %s after the grant", batch.Status)
+		}
+		b.wantOutcome(id, store.RowCounts{Total: 10, Askable: 10, Asked: 10, Found: 7, NotFound: 3}, 7*lookup.Credit)
+		b.wantSound(id)
+	})
+}
+
+// A grant that arrives between the refusal and the pause is not overlooked.
+func TestNoPauseAfterANewerGrant(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), lookup.Credit)
+	id := b.batch(10, rows("hit", 0, 2)...).ID
+	b.grant(5 * lookup.Credit)
+	paused, err := b.db.PauseForCredits(t.Context(), id, 1, b.clock.Now())
+	if err != nil || paused {
+		t.Errorf("paused %t, %v, although grant 2 came after grant 1", paused, err)
+	}
+}
+
+// While credits are held that may come back, a batch waits and does not pause.
+func TestWaitsForOpenLookups(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 2*lookup.Credit)
+	holder, waiter := b.batch(10, rows("miss", 0, 2)...).ID, b.batch(10, rows("hit", 10, 1)...).ID
+	var once sync.Once
+	b.vendor.meanwhile(func(lookup.Query) {
+		once.Do(func() {
+			ending := b.round(waiter, 0)
+			if ending.Idle || !ending.BatchWaits || ending.Next == nil || ending.After <= 0 {
+				t.Errorf("%+v; want the batch to wait for the two credits that are held", ending)
+			}
+		})
+	})
+	b.round(holder, 0)
+	b.drive(waiter)
+	b.wantOutcome(waiter, store.RowCounts{Total: 1, Askable: 1, Asked: 1, Found: 1}, lookup.Credit)
+	b.wantSound(holder, waiter)
+}
+
+func TestUnanswerableRowsFailAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	id := b.batch(10, append(rows("down", 0, 2), rows("hit", 2, 1)...)...).ID
+	if ending := b.round(id, 0); ending.Next == nil || ending.After <= 0 {
+		t.Fatalf("%+v; want another round later", ending)
+	}
+	b.wantOutcome(id, store.RowCounts{Total: 3, Askable: 3, Asked: 1, Found: 1}, lookup.Credit)
+	b.clock.advance(time.Hour)
+	b.round(id, 0)
+	b.wantOutcome(id, store.RowCounts{Total: 3, Askable: 3, Asked: 3, Found: 1, Failed: 2}, lookup.Credit)
+	b.wantSound(id)
+}
+
+func TestPanicFailsItsRowAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	id := b.batch(10, append(rows("panic", 0, 1), rows("hit", 1, 3)...)...).ID
+	b.drive(id)
+	b.wantOutcome(id, store.RowCounts{Total: 4, Askable: 4, Asked: 4, Found: 3, Failed: 1}, 3*lookup.Credit)
+	err := store.EachResult(t.Context(), b.db, b.get(id), lookup.Failed, func(r store.ResultRow) error {
+		if r.Error == nil || !strings.Contains(r.Error.Detail, "err_") {
+			t.Errorf("error %+v, want one with a reference", r.Error)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(id)
+}
+
+// A worker that is stopping stores what it has and gives the rest back.
+func TestStoppingGivesTheRestBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	id := b.batch(50, rows("hit", 0, 50)...).ID
+	ctx, stop := context.WithCancel(t.Context())
+	b.vendor.meanwhile(func(lookup.Query) { stop() })
+	ending, err := b.engine.RunRound(ctx, store.Round{Batch: id})
+	if err != nil || ending.Next == nil || ending.Next.Round != 1 {
+		t.Fatalf("%+v, %v; want the chunk to go on in round 1", ending, err)
+	}
+	asked := b.vendor.calls()
+	if got := b.get(id).Rows.Asked; got != int64(asked) || asked == 0 || asked == 50 {
+		t.Errorf("%d rows stored, %d asked", got, asked)
+	}
+	b.drive(id)
+	if calls := b.vendor.calls(); calls != 50 {
+		t.Errorf("the vendor was asked %d times for 50 people", calls)
+	}
+	b.wantSound(id)
+}
+
+func TestCancelledBatchAsksNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	id := b.batch(10, rows("hit", 0, 5)...).ID
+	if _, err := b.db.CancelBatch(t.Context(), org, id, b.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if ending := b.round(id, 0); !ending.Idle {
+		t.Errorf("%+v, want idle", ending)
+	}
+	if calls := b.vendor.calls(); calls != 0 {
+		t.Errorf("%d calls for a cancelled batch", calls)
+	}
+	b.wantSound(id)
+}
+
+// Random faults at random moments: lost commits, lost answers, flushes, sweeps,
+// repeated rounds. A failure prints its seed.
+func TestRandomFaults(t *testing.T) {
+	t.Parallel()
+	for range 25 {
+		seed := rand.Uint64()
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			t.Logf("seed %d", seed)
+			random := rand.New(rand.NewPCG(seed, 0))
+			b := newBench(t, testredis.Mini(t), lookup.Credits(random.IntN(15))*lookup.Credit)
+			one := b.batch(3, slices.Concat(rows("hit", 0, 8), rows("miss", 8, 4))...).ID
+			two := b.batch(4, rows("hit", 4, 8)...).ID // four of them are the same people
+			for range 40 {
+				b.randomStep(random, one, two)
+			}
+			b.db.fail()
+			b.settleDown(one, two)
+			b.wantSound(one, two)
+		})
+	}
+}
+
+// randomStep runs a round of either batch, or breaks something.
+func (b *bench) randomStep(random *rand.Rand, one, two string) {
+	ctx := b.t.Context()
+	switch random.IntN(8) {
+	case 0:
+		if err := b.rdb.FlushDB(ctx).Err(); err != nil {
+			b.t.Fatal(err)
+		}
+	case 1:
+		b.db.fail(fault(random.IntN(3)), fault(random.IntN(3)))
+	case 2:
+		b.clock.advance(time.Minute)
+	default:
+		batch := b.get([]string{one, two}[random.IntN(2)])
+		if batch.Status == store.Paused {
+			b.db.fail()
+			b.grant(lookup.Credits(1+random.IntN(3)) * lookup.Credit)
+			if _, err := b.db.ResumeBatch(ctx, org, batch.ID); err != nil {
+				b.t.Fatal(err)
+			}
+			return
+		}
+		chunk := random.Int64N(batch.Chunks)
+		state, err := store.GetChunkState(ctx, b.db, batch.ID, chunk)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		// Sometimes a round that is long over.
+		round := store.Round{Batch: batch.ID, Chunk: chunk, Round: max(0, state.Round-random.Int64N(2))}
+		// An error is what Asynq would try again; later steps do.
+		_, _ = b.engine.RunRound(ctx, round)
+	}
+}
+
+// settleDown lets the batches end, with as many grants as they need.
+func (b *bench) settleDown(batches ...string) {
+	b.t.Helper()
+	// Holds whose settling was lost are the sweeper's, once they are overdue; a
+	// load ends them too.
+	if err := b.books.Load(b.t.Context(), org); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, id := range batches {
+		for range 30 {
+			if b.drive(id).Status == store.Completed {
+				break
+			}
+			b.grant(2 * lookup.Credit)
+			if _, err := b.db.ResumeBatch(b.t.Context(), org, id); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package tasks_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/store"
+	"github.com/magpie-hq/magpie/tasks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestBatchesRunToTheirEnd(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		f.worker("one")
+		f.worker("two")
+		var batches []store.Batch
+		for i := range 3 {
+			org := f.org(fmt.Sprintf("org_%d", i), 1000*lookup.Credit)
+			batches = append(batches, f.batch(org, 60), f.batch(org, 7))
+		}
+		for _, b := range batches {
+			f.wantPaid(b)
+		}
+	})
+}
+
+// A batch that was accepted while Redis could not be reached, or whose process
+// died before it was started, is found by the sweeper.
+func TestSweeperStartsForgottenBatches(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, testredis.Mini(t))
+	b := f.batch(f.org("org_a", 100*lookup.Credit), 30)
+	if err := f.rdb.FlushDB(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.worker("one")
+	f.wantPaid(b)
+}
+
+// Redis loses everything, again and again, while the batch runs.
+func TestFlushesInMidBatch(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		var calls atomic.Int64
+		f.vendor.meanwhile(func() {
+			if calls.Add(1)%40 == 0 && calls.Load() < 200 {
+				if err := f.rdb.FlushDB(context.Background()).Err(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		f.worker("one")
+		f.wantPaid(f.batch(f.org("org_a", 500*lookup.Credit), 150))
+	})
+}
+
+func TestPausesWithoutCreditsAndResumesByItself(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		f.worker("one")
+		org := f.org("org_a", 12*lookup.Credit)
+		b := f.awaitStatus(f.batch(org, 40), store.Paused)
+		if b.PauseReason != store.PauseCredits || b.Charged != 12*lookup.Credit {
+			t.Errorf("paused for %q with %s charged, want all 12 credits used", b.PauseReason, b.Charged)
+		}
+		f.grant(org, 100*lookup.Credit)
+		f.dispatcher.Wake(t.Context(), org)
+		f.wantPaid(b)
+	})
+}
+
+// The wake-up of a grant is lost; the sweeper notices the credits.
+func TestLostWakeUp(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, testredis.Mini(t))
+	f.worker("one")
+	org := f.org("org_a", 2*lookup.Credit)
+	b := f.awaitStatus(f.batch(org, 10), store.Paused)
+	f.grant(org, 100*lookup.Credit)
+	f.wantPaid(b)
+}
+
+func TestPauseAndResumeByTheOwner(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, testredis.Mini(t))
+	org := f.org("org_a", 100*lookup.Credit)
+	started, pause := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	f.vendor.meanwhile(func() { once.Do(func() { close(started) }); <-pause })
+	f.worker("one")
+	b := f.batch(org, 80)
+	<-started
+	if _, err := f.db.PauseBatch(t.Context(), org, b.ID, b.CreatedAt); err != nil {
+		t.Fatal(err)
+	}
+	close(pause)
+	f.wantSound(org) // what was under way is stored and settled
+	paused := f.awaitStatus(b, store.Paused)
+	if paused.Rows.Asked == 0 || paused.Rows.Asked == 80 {
+		t.Errorf("%d of 80 rows asked when paused", paused.Rows.Asked)
+	}
+	resumed, err := f.db.ResumeBatch(t.Context(), org, b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.dispatcher.Start(t.Context(), resumed)
+	f.wantPaid(b)
+}
+
+// A worker dies in the middle of a chunk. Others take the chunk over.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		b := f.batch(f.org("org_a", 100*lookup.Credit), 20)
+		// The dead worker took the chunk off its queue, said so, and has been
+		// silent since 1970.
+		round := store.Round{Batch: b.ID}
+		inspector := asynq.NewInspectorFromRedisClient(f.rdb)
+		if err := inspector.DeleteTask(tasks.Express, round.String()); err != nil {
+			t.Fatal(err)
+		}
+		err := f.rdb.HSet(t.Context(), "magpie:running", round.String(), "dead").Err()
+		if err == nil {
+			err = f.rdb.ZAdd(t.Context(), "magpie:workers", redis.Z{Member: "dead", Score: 1}).Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.worker("one")
+		f.wantPaid(b)
+		chunk, err := store.GetChunk(t.Context(), f.db, b.ID, 0)
+		if err != nil || chunk.Deaths != 1 || chunk.Round < 2 {
+			t.Errorf("chunk 0 ended in round %d after %d deaths, %v; want a voided round and one death", chunk.Round, chunk.Deaths, err)
+		}
+	})
+}
+
+// Each answer of finish is lost once: the work is done, its caller learns
+// nothing, and Asynq runs the round again.
+func TestLostAnswersOfTheWindow(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		var seen sync.Map
+		rdb.AddHook(lossy{lose: func(cmd redis.Cmder) bool {
+			text := fmt.Sprint(cmd.Args()...)
+			if !strings.Contains(text, ":inflight") || !strings.Contains(text, "done") && !strings.Contains(text, "again") {
+				return false
+			}
+			_, again := seen.LoadOrStore(text, true)
+			return !again
+		}})
+		f.worker("one")
+		f.wantPaid(f.batch(f.org("org_a", 100*lookup.Credit), 40))
+	})
+}
+
+// Asynq v0.26 repeats a failed Done with a cancelled context. With the hook the
+// repeat succeeds and nothing stays active.
+func TestLostDoneIsRepeated(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		f := newFleet(t, rdb)
+		var failed atomic.Bool
+		// Done is the script that is given the active list and the processed
+		// counter of a queue.
+		rdb.AddHook(refuse(func(cmd redis.Cmder) bool {
+			text := fmt.Sprint(cmd.Args()...)
+			return strings.Contains(text, ":active") && strings.Contains(text, ":processed:") && failed.CompareAndSwap(false, true)
+		}))
+		f.worker("one")
+		f.wantPaid(f.batch(f.org("org_a", 100*lookup.Credit), 20))
+		if !failed.Load() {
+			t.Fatal("no Done was seen")
+		}
+		inspector := asynq.NewInspectorFromRedisClient(f.rdb)
+		f.await("no task active", func() bool {
+			for _, queue := range []string{tasks.Express, tasks.Bulk} {
+				info, err := inspector.GetQueueInfo(queue)
+				if err != nil || info.Active > 0 {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
+
+// refuse fails commands before they are sent.
+type refuse func(cmd redis.Cmder) bool
+
+func (r refuse) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r refuse) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if r(cmd) {
+			cmd.SetErr(errLost)
+			return errLost
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (r refuse) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// Payloads refer to rows; they carry nothing that a customer sent.
+func TestPayloadsCarryReferencesOnly(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, testredis.Mini(t))
+	f.batch(f.org("org_a", 100*lookup.Credit), 40)
+	inspector := asynq.NewInspectorFromRedisClient(f.rdb)
+	infos, err := inspector.ListPendingTasks(tasks.Bulk)
+	if err != nil || len(infos) != windowSize-1 {
+		t.Fatalf("%d bulk tasks, %v; want a window of %d less the express one", len(infos), err, windowSize)
+	}
+	for _, info := range infos {
+		if payload := string(info.Payload); strings.Contains(payload, "example.com") || strings.Contains(payload, "last_name") {
+			t.Errorf("payload %s", payload)
+		}
+	}
+}
