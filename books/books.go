@@ -15,10 +15,16 @@ import (
 	"github.com/magpie-hq/magpie/store"
 )
 
+// database is the part of a *store.DB that the books need.
+type database interface {
+	store.Queryer
+	Write(ctx context.Context, fn func(tx *store.Tx) error) error
+}
+
 // Books joins the memory in SQL with the gate in Redis. It is safe for
 // concurrent use.
 type Books struct {
-	db    *store.DB
+	db    database
 	gate  *ledger.Gate
 	log   *slog.Logger
 	now   func() time.Time
@@ -26,7 +32,7 @@ type Books struct {
 }
 
 // New returns the books kept in db for the gate.
-func New(db *store.DB, gate *ledger.Gate, log *slog.Logger, now func() time.Time) *Books {
+func New(db database, gate *ledger.Gate, log *slog.Logger, now func() time.Time) *Books {
 	return &Books{db: db, gate: gate, log: log, now: now}
 }
 

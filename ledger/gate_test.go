@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -341,18 +342,9 @@ func TestCrowdNeverOverspends(t *testing.T) {
 		for w := range workers {
 			crowd.Go(func() {
 				for n := range jobs {
-					id := fmt.Sprintf("%d:%d", w, n)
-					held, err := gate.Hold(t.Context(), request(id, 7))
-					if errors.As(err, new(*ledger.InsufficientError)) {
-						continue
-					}
+					got, err := spendSome(t.Context(), gate, fmt.Sprintf("%d:%d", w, n))
 					if err != nil {
-						t.Errorf("hold: %v", err)
-						return
-					}
-					got, err := gate.Settle(t.Context(), org, id, (held.Units+1)/2*1000, held.Generation)
-					if err != nil {
-						t.Errorf("settle: %v", err)
+						t.Errorf("job %d:%d: %v", w, n, err)
 						return
 					}
 					captured.Add(got)
@@ -365,4 +357,16 @@ func TestCrowdNeverOverspends(t *testing.T) {
 			t.Errorf("spent %d of %d; the crowd wanted more than there was", captured.Load(), credits*1000)
 		}
 	})
+}
+
+// spendSome holds up to seven credits, if there are any, and spends half.
+func spendSome(ctx context.Context, gate *ledger.Gate, id string) (captured int64, err error) {
+	held, err := gate.Hold(ctx, request(id, 7))
+	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return gate.Settle(ctx, org, id, (held.Units+1)/2*1000, held.Generation)
 }

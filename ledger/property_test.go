@@ -1,8 +1,10 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,79 +89,90 @@ func (r *reference) load(generation int64) {
 
 var errRefused = errors.New("refused")
 
-// Random calls with few ids, so that repeats, closed ids and stale generations
-// are common: the gate answers and counts as the reference does. A failure
-// prints the seed and the calls.
+// duel puts the same random calls to the gate and to the reference. Ids are few,
+// so that repeats, closed ids and stale generations are common.
+type duel struct {
+	ctx  func() context.Context
+	gate *ledger.Gate
+	org  string
+	ref  reference
+}
+
+var ids = rapid.SampledFrom([]string{"a", "b", "c", "d"})
+
+func (d *duel) Hold(rt *rapid.T) {
+	id, want, price := ids.Draw(rt, "id"), rapid.Int64Range(1, 5).Draw(rt, "want"), rapid.Int64Range(1, 1500).Draw(rt, "price")
+	units, wantErr := d.ref.hold(id, want, price)
+	held, err := d.gate.Hold(d.ctx(), ledger.HoldRequest{Org: d.org, ID: id, Want: want, Least: 1, Price: price, Life: time.Hour})
+	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
+		err = errRefused
+	}
+	if !errors.Is(err, wantErr) || held.Units != units {
+		rt.Fatalf("hold: %d units, %v; want %d, %v", held.Units, err, units, wantErr)
+	}
+}
+
+func (d *duel) Settle(rt *rapid.T) {
+	id, charged := ids.Draw(rt, "id"), rapid.Int64Range(0, 3000).Draw(rt, "charged")
+	generation := rapid.Int64Range(max(d.ref.generation-1, 0), d.ref.generation).Draw(rt, "generation")
+	want, wantErr := d.ref.settle(id, charged, generation)
+	captured, err := d.gate.Settle(d.ctx(), d.org, id, charged, generation)
+	if !errors.Is(err, wantErr) || captured != want {
+		rt.Fatalf("settle: %d, %v; want %d, %v", captured, err, want, wantErr)
+	}
+}
+
+func (d *duel) Grant(rt *rapid.T) {
+	number, amount := d.ref.grant+rapid.Int64Range(-1, 2).Draw(rt, "step"), rapid.Int64Range(1, 5000).Draw(rt, "amount")
+	wantErr := d.ref.give(number, amount)
+	if err := d.gate.Grant(d.ctx(), d.org, number, amount); !errors.Is(err, wantErr) {
+		rt.Fatalf("grant: %v, want %v", err, wantErr)
+	}
+}
+
+func (d *duel) Load(rt *rapid.T) {
+	d.load(rt, d.ref.generation+rapid.Int64Range(-1, 1).Draw(rt, "step"))
+}
+
+func (d *duel) load(rt *rapid.T, generation int64) {
+	err := d.gate.Load(d.ctx(), ledger.Snapshot{
+		Org: d.org, Generation: generation, Grant: d.ref.grant, Granted: d.ref.granted,
+		Captured: d.ref.captured, Available: d.ref.available + d.ref.held,
+	})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	d.ref.load(generation)
+}
+
+func (d *duel) Check(rt *rapid.T) {
+	b, err := d.gate.Balance(d.ctx(), d.org)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	got := []int64{b.Generation, b.Grant, b.Granted, b.Available, b.Held, b.Captured}
+	want := []int64{d.ref.generation, d.ref.grant, d.ref.granted, d.ref.available, d.ref.held, d.ref.captured}
+	if !slices.Equal(got, want) {
+		rt.Fatalf("generation, grant, granted, available, held, captured: %v, want %v", got, want)
+	}
+	if b.Granted != b.Available+b.Held+b.Captured || b.Available < 0 || b.Held < 0 {
+		rt.Fatalf("the account does not add up: %+v", b)
+	}
+}
+
+// A failure prints the seed and the calls.
 func TestGateAgreesWithReference(t *testing.T) {
 	t.Parallel()
 	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
 		run := 0
 		rapid.Check(t, func(rt *rapid.T) {
 			run++
-			name := fmt.Sprintf("org_%d", run)
-			gate := ledger.New(rdb)
-			ref := &reference{holds: map[string]referenceHold{}, closed: map[string]int64{}}
-			snapshot := func(generation int64) ledger.Snapshot {
-				return ledger.Snapshot{
-					Org: name, Generation: generation, Grant: ref.grant, Granted: ref.granted,
-					Captured: ref.captured, Available: ref.available + ref.held,
-				}
+			d := &duel{
+				ctx: t.Context, gate: ledger.New(rdb), org: fmt.Sprintf("org_%d", run),
+				ref: reference{holds: map[string]referenceHold{}, closed: map[string]int64{}},
 			}
-			if err := gate.Load(t.Context(), snapshot(1)); err != nil {
-				rt.Fatal(err)
-			}
-			ref.load(1)
-			ids := rapid.SampledFrom([]string{"a", "b", "c", "d"})
-			rt.Repeat(map[string]func(*rapid.T){
-				"hold": func(rt *rapid.T) {
-					id, want, price := ids.Draw(rt, "id"), rapid.Int64Range(1, 5).Draw(rt, "want"), rapid.Int64Range(1, 1500).Draw(rt, "price")
-					units, wantErr := ref.hold(id, want, price)
-					held, err := gate.Hold(t.Context(), ledger.HoldRequest{Org: name, ID: id, Want: want, Least: 1, Price: price, Life: time.Hour})
-					if errors.As(err, new(*ledger.InsufficientError)) {
-						err = errRefused
-					}
-					if !errors.Is(err, wantErr) || held.Units != units {
-						rt.Fatalf("hold: %d units, %v; want %d, %v", held.Units, err, units, wantErr)
-					}
-				},
-				"settle": func(rt *rapid.T) {
-					id, charged := ids.Draw(rt, "id"), rapid.Int64Range(0, 3000).Draw(rt, "charged")
-					generation := rapid.Int64Range(max(ref.generation-1, 0), ref.generation).Draw(rt, "generation")
-					want, wantErr := ref.settle(id, charged, generation)
-					captured, err := gate.Settle(t.Context(), name, id, charged, generation)
-					if !errors.Is(err, wantErr) || captured != want {
-						rt.Fatalf("settle: %d, %v; want %d, %v", captured, err, want, wantErr)
-					}
-				},
-				"grant": func(rt *rapid.T) {
-					number, amount := ref.grant+rapid.Int64Range(-1, 2).Draw(rt, "step"), rapid.Int64Range(1, 5000).Draw(rt, "amount")
-					wantErr := ref.give(number, amount)
-					if err := gate.Grant(t.Context(), name, number, amount); !errors.Is(err, wantErr) {
-						rt.Fatalf("grant: %v, want %v", err, wantErr)
-					}
-				},
-				"load": func(rt *rapid.T) {
-					generation := ref.generation + rapid.Int64Range(-1, 1).Draw(rt, "step")
-					if err := gate.Load(t.Context(), snapshot(generation)); err != nil {
-						rt.Fatal(err)
-					}
-					ref.load(generation)
-				},
-				"": func(rt *rapid.T) {
-					b, err := gate.Balance(t.Context(), name)
-					if err != nil {
-						rt.Fatal(err)
-					}
-					got := []int64{b.Generation, b.Grant, b.Granted, b.Available, b.Held, b.Captured}
-					want := []int64{ref.generation, ref.grant, ref.granted, ref.available, ref.held, ref.captured}
-					if fmt.Sprint(got) != fmt.Sprint(want) {
-						rt.Fatalf("generation, grant, granted, available, held, captured: %v, want %v", got, want)
-					}
-					if b.Granted != b.Available+b.Held+b.Captured || b.Available < 0 || b.Held < 0 {
-						rt.Fatalf("the account does not add up: %+v", b)
-					}
-				},
-			})
+			d.load(rt, 1)
+			rt.Repeat(rapid.StateMachineActions(d))
 		})
 	})
 }

@@ -87,7 +87,7 @@ func (c *RowCounts) Add(a RowAnswer, n int64) {
 }
 
 // Done is how many rows have an outcome.
-func (c RowCounts) Done() int64 { return c.Found + c.NotFound + c.Invalid + c.Failed }
+func (c *RowCounts) Done() int64 { return c.Found + c.NotFound + c.Invalid + c.Failed }
 
 // Max is the most the batch can cost.
 func (b Batch) Max() lookup.Credits { return lookup.Credits(b.Rows.Askable) * b.Price }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,8 +122,7 @@ func AdvanceRound(ctx context.Context, tx *Tx, r Round, answered int64, now time
 	err = tx.QueryRowContext(ctx, `UPDATE chunks SET round = round + 1, open = open - ?, asked_at = CASE WHEN asked_at = 0 THEN ? ELSE asked_at END
 		WHERE batch = ? AND chunk = ? AND round = ? RETURNING open`, answered, millis(now), r.Batch, r.Chunk, r.Round).Scan(&open)
 	if err != nil {
-		err = notFound(err)
-		if err == ErrNotFound {
+		if err = notFound(err); errors.Is(err, ErrNotFound) {
 			err = ErrConflict
 		}
 	}

@@ -52,7 +52,7 @@ func (c Chunk) result(i int64, repeats map[int64]RowAnswer, columns []string) (r
 		row.Input = cellsAsObject(columns, input.Cells)
 	}
 	if input.Error != nil {
-		row.Outcome, row.Error = outcomeOf(lookup.InvalidInput), input.Error
+		row.Outcome, row.Error = new(lookup.InvalidInput), input.Error
 		return row, true
 	}
 	answer, answered := c.Answers[i]
@@ -62,13 +62,11 @@ func (c Chunk) result(i int64, repeats map[int64]RowAnswer, columns []string) (r
 		answer, answered = repeats[number]
 	}
 	if answered {
-		row.Outcome, row.Result, row.Provider = outcomeOf(answer.Outcome), answer.Result, answer.Provider
+		row.Outcome, row.Result, row.Provider = new(answer.Outcome), answer.Result, answer.Provider
 		row.Credits, row.Reused, row.Error = answer.Credits, answer.Reused, answer.Error
 	}
 	return row, answered
 }
-
-func outcomeOf(o lookup.Outcome) *lookup.Outcome { return &o }
 
 func duplicateAnswers(ctx context.Context, q Queryer, batch string, c Chunk) (map[int64]RowAnswer, error) {
 	answers := map[int64]RowAnswer{}
@@ -119,6 +117,9 @@ func cellsAsObject(columns, cells []string) json.RawMessage {
 }
 
 func writeString(b *bytes.Buffer, s string) {
-	text, _ := json.Marshal(s) // a string always has a JSON form
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always has a JSON form
+	}
 	b.Write(text)
 }
