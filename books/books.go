@@ -65,26 +65,37 @@ func (b *Books) Grant(ctx context.Context, g Grant) (granted Grant, repeated boo
 	if g.Reference == "" {
 		g.Reference = g.ID
 	}
+	var known Grant
 	err = b.db.Write(ctx, func(tx *store.Tx) error {
-		known, err := grantByReference(ctx, tx, g.Org, g.Reference)
+		seq, balance, err := numberGrant(ctx, tx, &g)
+		if err != nil {
+			return err
+		}
+		// The account row is ours now, so whoever sends the same reference at
+		// the same time has committed or has not begun.
+		known, err = grantByReference(ctx, tx, g.Org, g.Reference)
 		if err == nil {
-			if known.Amount != g.Amount || known.Source != g.Source {
-				return ErrReference
-			}
-			g, repeated = known, true
-			return nil
+			return errRepeated // undoes the numbering
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		return writeGrant(ctx, tx, &g)
+		return writeGrant(ctx, tx, g, seq, balance)
 	})
+	if errors.Is(err, errRepeated) {
+		if known.Amount != g.Amount || known.Source != g.Source {
+			return Grant{}, false, fmt.Errorf("books: grant: %w", ErrReference)
+		}
+		g, repeated, err = known, true, nil
+	}
 	if err != nil {
 		return Grant{}, false, fmt.Errorf("books: grant: %w", err)
 	}
 	b.tellGate(ctx, g)
 	return g, repeated, nil
 }
+
+var errRepeated = errors.New("books: the reference was used before")
 
 func grantByReference(ctx context.Context, tx *store.Tx, org, reference string) (Grant, error) {
 	g := Grant{Org: org, Reference: reference}
@@ -95,17 +106,18 @@ func grantByReference(ctx context.Context, tx *store.Tx, org, reference string) 
 	return g, err
 }
 
-func writeGrant(ctx context.Context, tx *store.Tx, g *Grant) error {
-	var seq, balance int64
-	err := tx.QueryRowContext(ctx, `UPDATE accounts SET grants = grants + 1, seq = seq + 1, granted = granted + ?, available = available + ?
+// numberGrant adds a grant to its account, which gives it its number.
+func numberGrant(ctx context.Context, tx *store.Tx, g *Grant) (seq, balance int64, err error) {
+	err = tx.QueryRowContext(ctx, `UPDATE accounts SET grants = grants + 1, seq = seq + 1, granted = granted + ?, available = available + ?
 		WHERE org = ? AND granted + ? <= ? RETURNING grants, seq, available`, g.Amount, g.Amount, g.Org, g.Amount, lookup.MaxCredits).Scan(&g.Number, &seq, &balance)
 	if errors.Is(err, sql.ErrNoRows) {
-		return noAccount(ctx, tx, g.Org)
+		err = noAccount(ctx, tx, g.Org)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO grants (org, number, id, source, amount, reference, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	return seq, balance, err
+}
+
+func writeGrant(ctx context.Context, tx *store.Tx, g Grant, seq, balance int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO grants (org, number, id, source, amount, reference, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		g.Org, g.Number, g.ID, g.Source, g.Amount, g.Reference, g.CreatedAt.UnixMilli())
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -27,23 +26,25 @@ func (d *DB) ClaimKey(ctx context.Context, c Claim, now, stale, expired time.Tim
 		if err := exec(ctx, tx, -1, `DELETE FROM idempotency WHERE org = ? AND key = ? AND claimed_at < ?`, c.Org, c.Key, millis(expired)); err != nil {
 			return err
 		}
-		standing = Claim{Org: c.Org, Key: c.Key}
-		var at int64
-		err := tx.QueryRowContext(ctx, `SELECT route, object, body_hash, status, answer, claimed_at FROM idempotency WHERE org = ? AND key = ?`, c.Org, c.Key).
-			Scan(&standing.Route, &standing.Object, &standing.BodyHash, &standing.Status, &standing.Answer, &at)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			standing, claimed = c, true
-			return exec(ctx, tx, 1, `INSERT INTO idempotency (org, key, route, object, body_hash, status, claimed_at) VALUES (?, ?, ?, ?, ?, 0, ?)`,
-				c.Org, c.Key, c.Route, c.Object, c.BodyHash, millis(now))
-		case err != nil:
+		err := exec(ctx, tx, 1, `INSERT INTO idempotency (org, key, route, object, body_hash, status, claimed_at) VALUES (?, ?, ?, ?, ?, 0, ?)
+			ON CONFLICT (org, key) DO NOTHING`, c.Org, c.Key, c.Route, c.Object, c.BodyHash, millis(now))
+		if !errors.Is(err, ErrConflict) {
+			standing, claimed = c, err == nil
 			return err
 		}
-		claimed = standing.Status == 0 && at < millis(stale) && standing.Route == c.Route
-		if !claimed {
+		standing = Claim{Org: c.Org, Key: c.Key}
+		var at int64
+		err = tx.QueryRowContext(ctx, `SELECT route, object, body_hash, status, answer, claimed_at FROM idempotency WHERE org = ? AND key = ?`, c.Org, c.Key).
+			Scan(&standing.Route, &standing.Object, &standing.BodyHash, &standing.Status, &standing.Answer, &at)
+		if err != nil || standing.Status != 0 || at >= millis(stale) || standing.Route != c.Route {
+			return err
+		}
+		// Of two who find it silent, one takes it over.
+		err = exec(ctx, tx, 1, `UPDATE idempotency SET claimed_at = ? WHERE org = ? AND key = ? AND claimed_at = ?`, millis(now), c.Org, c.Key, at)
+		if claimed = err == nil; errors.Is(err, ErrConflict) {
 			return nil
 		}
-		return exec(ctx, tx, 1, `UPDATE idempotency SET claimed_at = ? WHERE org = ? AND key = ?`, millis(now), c.Org, c.Key)
+		return err
 	})
 	if err != nil {
 		return Claim{}, false, fmt.Errorf("store: claim idempotency key: %w", err)
