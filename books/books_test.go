@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
@@ -30,17 +30,8 @@ type bench struct {
 	books *books.Books
 }
 
-func newBench(t *testing.T, rdb *redis.Client) *bench {
+func newBench(t *testing.T, rdb *redis.Client, db *store.DB) *bench {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	if _, err := db.CreateOrg(t.Context(), org, "A", time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +96,8 @@ func (b *bench) want(available, held, captured int64) {
 
 func TestGrantCountsOncePerReference(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db)
 		first, repeated := b.grant(5000, "invoice 7")
 		if repeated || first.Number != 1 || !strings.HasPrefix(first.ID, "grt_") {
 			t.Errorf("%+v, repeated %t", first, repeated)
@@ -135,7 +126,7 @@ func TestGrantCountsOncePerReference(t *testing.T) {
 // The same purchase arrives many times within milliseconds.
 func TestGrantArrivesManyTimesAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	var crowd sync.WaitGroup
 	for range 20 {
 		crowd.Go(func() {
@@ -152,7 +143,7 @@ func TestGrantArrivesManyTimesAtOnce(t *testing.T) {
 // The gate misses grants: it was not reachable, or has lost the account.
 func TestGateCatchesUpWithGrants(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(1000, "")
 	for _, number := range []string{"0", "-1"} {
 		// As if the last grant never reached the gate; the next one sees the gap.
@@ -185,8 +176,8 @@ func (b *bench) accountKey() string {
 
 func TestChargeAndSettle(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db)
 		b.grant(10_000, "")
 		held := b.hold("h1", 4)
 		standing, err := b.charge("h1", 3, held.Generation)
@@ -210,7 +201,7 @@ func TestChargeAndSettle(t *testing.T) {
 
 func TestFencedChargeIsRolledBack(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
 	if err := b.books.Load(t.Context(), org); err != nil {
@@ -228,8 +219,8 @@ func TestFencedChargeIsRolledBack(t *testing.T) {
 // Redis loses everything at each moment between hold and settle.
 func TestFlushAnywhere(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db)
 		flush := func() {
 			if err := rdb.FlushDB(t.Context()).Err(); err != nil {
 				t.Fatal(err)
@@ -256,7 +247,7 @@ func TestFlushAnywhere(t *testing.T) {
 // The gate loses a hold alone, and the charge arrives.
 func TestSettleOfALostHoldLoads(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
 	standing, err := b.charge("h1", 3, held.Generation)
@@ -279,7 +270,7 @@ func TestSettleOfALostHoldLoads(t *testing.T) {
 // A load brings the scopes' spending back, except for batches that are gone.
 func TestLoadRestoresScopes(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
 	if _, err := b.charge("h1", 3, held.Generation); err != nil {
@@ -299,8 +290,8 @@ func TestLoadRestoresScopes(t *testing.T) {
 // worker comes back, its charge finds the void and gives way.
 func TestSweepVoidsBeforeItReleases(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db)
 		b.grant(10_000, "")
 		held := b.hold("h1", 4)
 		b.makeOverdue()
@@ -319,7 +310,7 @@ func TestSweepVoidsBeforeItReleases(t *testing.T) {
 // The worker died after its commit: the sweeper settles to the charge.
 func TestSweepObeysACharge(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
 	if _, err := b.charge("h1", 3, held.Generation); err != nil {
@@ -347,7 +338,7 @@ func (b *bench) makeOverdue() {
 
 func TestOldestGrantIsUsedFirst(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(2000, "")
 	b.grant(3000, "")
 	b.grant(5000, "")
@@ -371,7 +362,7 @@ func TestOldestGrantIsUsedFirst(t *testing.T) {
 // Loads at the same time do not chase each other's generation.
 func TestLoadsAtOnceAreFew(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t))
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(1000, "")
 	if err := b.rdb.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -34,17 +33,8 @@ type bench struct {
 	clock  *clock
 }
 
-func newBench(t *testing.T, rdb *redis.Client, credits lookup.Credits) *bench {
+func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Credits) *bench {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), clock: &clock{now: time.Now()}}
 	log := slog.New(slog.DiscardHandler)
 	b.books = books.New(b.db, b.gate, log, b.clock.Now)
@@ -148,7 +138,9 @@ type vendor struct {
 	before func(q lookup.Query) // called before each answer
 }
 
-func newVendor() *vendor { return &vendor{asked: map[lookup.Question]int{}, before: func(lookup.Query) {}} }
+func newVendor() *vendor {
+	return &vendor{asked: map[lookup.Question]int{}, before: func(lookup.Query) {}}
+}
 
 func (v *vendor) Name() string               { return "stub" }
 func (v *vendor) Services() []lookup.Service { return []lookup.Service{lookup.EmailFinder} }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -21,8 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestBatchIsAnsweredAndCharged(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb, 100*lookup.Credit)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db, 100*lookup.Credit)
 		input := slices.Concat(rows("hit", 0, 7), rows("miss", 7, 5), []store.InputRow{
 			{Cells: []string{"bad"}, Error: &lookup.RowError{Code: "missing_field", Detail: "there is no name"}},
 			{Cells: []string{"again"}, Fields: person("hit", 2).Fields, DuplicateOf: 2 + 1},
@@ -39,7 +40,7 @@ func TestBatchIsAnsweredAndCharged(t *testing.T) {
 
 func TestPaidAnswersAreReused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	first := b.batch(10, rows("hit", 0, 5)...).ID
 	b.drive(first)
 	second := b.batch(10, rows("hit", 3, 5)...).ID // two of them again
@@ -57,7 +58,7 @@ func TestPaidAnswersAreReused(t *testing.T) {
 
 func TestRepeatedRoundChangesNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	id := b.batch(10, rows("hit", 0, 5)...).ID
 	for range 3 {
 		ending, err := b.engine.RunRound(t.Context(), store.Round{Batch: id})
@@ -77,7 +78,7 @@ func TestUnknownCommit(t *testing.T) {
 	for name, f := range map[string]fault{"it happened": loseAnswer, "it did not": loseCommit} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+			b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 			id := b.batch(10, rows("hit", 0, 5)...).ID
 			b.vendor.meanwhile(func(lookup.Query) { b.db.fail(f) })
 			ending := b.round(id, 0)
@@ -97,8 +98,8 @@ func TestUnknownCommit(t *testing.T) {
 // Redis loses everything while a chunk is with the vendor.
 func TestFlushInMidRound(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb, 5*lookup.Credit)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db, 5*lookup.Credit)
 		id := b.batch(10, rows("hit", 0, 5)...).ID
 		var once sync.Once
 		b.vendor.meanwhile(func(lookup.Query) {
@@ -122,7 +123,7 @@ func TestFlushInMidRound(t *testing.T) {
 // cannot pay stays open.
 func TestFencedRoundDropsWhatItCannotPay(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 5*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 5*lookup.Credit)
 	slow := b.batch(10, append(rows("hit", 0, 4), rows("miss", 10, 1)...)...).ID
 	fast := b.batch(10, rows("hit", 20, 3)...).ID
 	var once sync.Once
@@ -145,8 +146,8 @@ func TestFencedRoundDropsWhatItCannotPay(t *testing.T) {
 // Two workers run the same round at the same time.
 func TestSameRoundTwiceAtOnce(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb, 100*lookup.Credit)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db, 100*lookup.Credit)
 		id := b.batch(10, rows("hit", 0, 6)...).ID
 		both := make(chan struct{})
 		arrivals := make(chan struct{}, 100)
@@ -176,7 +177,7 @@ func TestSameRoundTwiceAtOnce(t *testing.T) {
 // Two batches ask the same questions at the same time.
 func TestSameQuestionTwiceAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	one, two := b.batch(10, rows("hit", 0, 4)...).ID, b.batch(10, rows("hit", 0, 4)...).ID
 	both := make(chan struct{})
 	arrivals := make(chan struct{}, 100)
@@ -206,8 +207,8 @@ func TestSameQuestionTwiceAtOnce(t *testing.T) {
 
 func TestOutOfCredits(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		b := newBench(t, rdb, 3*lookup.Credit)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db, 3*lookup.Credit)
 		id := b.batch(4, slices.Concat(rows("hit", 0, 2), rows("miss", 2, 3), rows("hit", 5, 5))...).ID
 		batch := b.drive(id)
 		if batch.Status != store.Paused || batch.PauseReason != store.PauseCredits {
@@ -232,7 +233,7 @@ func TestOutOfCredits(t *testing.T) {
 // A grant that arrives between the refusal and the pause is not overlooked.
 func TestNoPauseAfterANewerGrant(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), lookup.Credit)
 	id := b.batch(10, rows("hit", 0, 2)...).ID
 	b.grant(5 * lookup.Credit)
 	paused, err := b.db.PauseForCredits(t.Context(), id, 1, b.clock.Now())
@@ -244,7 +245,7 @@ func TestNoPauseAfterANewerGrant(t *testing.T) {
 // While credits are held that may come back, a batch waits and does not pause.
 func TestWaitsForOpenLookups(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 2*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 2*lookup.Credit)
 	holder, waiter := b.batch(10, rows("miss", 0, 2)...).ID, b.batch(10, rows("hit", 10, 1)...).ID
 	var once sync.Once
 	b.vendor.meanwhile(func(lookup.Query) {
@@ -263,7 +264,7 @@ func TestWaitsForOpenLookups(t *testing.T) {
 
 func TestUnanswerableRowsFailAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 	id := b.batch(10, append(rows("down", 0, 2), rows("hit", 2, 1)...)...).ID
 	if ending := b.round(id, 0); ending.Next == nil || ending.After <= 0 {
 		t.Fatalf("%+v; want another round later", ending)
@@ -277,7 +278,7 @@ func TestUnanswerableRowsFailAtTheDeadline(t *testing.T) {
 
 func TestPanicFailsItsRowAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 	id := b.batch(10, append(rows("panic", 0, 1), rows("hit", 1, 3)...)...).ID
 	b.drive(id)
 	b.wantOutcome(id, store.RowCounts{Total: 4, Askable: 4, Asked: 4, Found: 3, Failed: 1}, 3*lookup.Credit)
@@ -296,7 +297,7 @@ func TestPanicFailsItsRowAlone(t *testing.T) {
 // A worker that is stopping stores what it has and gives the rest back.
 func TestStoppingGivesTheRestBack(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	id := b.batch(50, rows("hit", 0, 50)...).ID
 	ctx, stop := context.WithCancel(t.Context())
 	b.vendor.meanwhile(func(lookup.Query) { stop() })
@@ -317,7 +318,7 @@ func TestStoppingGivesTheRestBack(t *testing.T) {
 
 func TestCancelledBatchAsksNobody(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 100*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	id := b.batch(10, rows("hit", 0, 5)...).ID
 	if _, err := b.db.CancelBatch(t.Context(), org, id, b.clock.Now()); err != nil {
 		t.Fatal(err)
@@ -341,7 +342,7 @@ func TestRandomFaults(t *testing.T) {
 			t.Parallel()
 			t.Logf("seed %d", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
-			b := newBench(t, testredis.Mini(t), lookup.Credits(random.IntN(15))*lookup.Credit)
+			b := newBench(t, testredis.Mini(t), teststore.SQLite(t), lookup.Credits(random.IntN(15))*lookup.Credit)
 			one := b.batch(3, slices.Concat(rows("hit", 0, 8), rows("miss", 8, 4))...).ID
 			two := b.batch(4, rows("hit", 4, 8)...).ID // four of them are the same people
 			for range 40 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
@@ -33,7 +34,7 @@ func TestSingleLookup(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+			b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 			r := b.request(kind, 1)
 			for range 2 { // the second is a repeat, as after a lost answer
 				row, err := b.engine.Lookup(t.Context(), r)
@@ -52,7 +53,7 @@ func TestSingleLookup(t *testing.T) {
 // Both doors lead to one room: what a batch paid for, a lookup reuses.
 func TestLookupReusesABatchsAnswer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 	b.drive(b.batch(10, rows("hit", 0, 3)...).ID)
 	row, err := b.engine.Lookup(t.Context(), b.request("hit", 1))
 	if err != nil || !row.Reused || row.Credits != 0 || len(row.Result) == 0 {
@@ -63,7 +64,7 @@ func TestLookupReusesABatchsAnswer(t *testing.T) {
 
 func TestLookupWithoutCredits(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 0)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 0)
 	r := b.request("hit", 1)
 	_, err := b.engine.Lookup(t.Context(), r)
 	refused, ok := errors.AsType[*ledger.InsufficientError](err)
@@ -83,7 +84,7 @@ func TestLookupWithoutCredits(t *testing.T) {
 
 func TestLookupThatNobodyCanAnswer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 	b.vendor.meanwhile(func(lookup.Query) { b.clock.advance(time.Minute) }) // patience ends
 	r := b.request("down", 1)
 	for range 2 {
@@ -97,7 +98,7 @@ func TestLookupThatNobodyCanAnswer(t *testing.T) {
 // The commit happened and its answer was lost; or Redis was down at the end.
 func TestLookupWhoseEndIsLost(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 10*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
 	b.vendor.meanwhile(func(lookup.Query) { b.db.fail(loseAnswer) })
 	row, err := b.engine.Lookup(t.Context(), b.request("hit", 1))
 	if err != nil || row.Credits != lookup.Credit {
@@ -109,7 +110,7 @@ func TestLookupWhoseEndIsLost(t *testing.T) {
 // Many at once with too few credits: as many answers as credits, none for free.
 func TestLookupsNeverOverspend(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, testredis.Mini(t), 5*lookup.Credit)
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 5*lookup.Credit)
 	var crowd sync.WaitGroup
 	var mu sync.Mutex
 	found, refused := 0, 0

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -274,7 +273,7 @@ func (d *DB) CancelBatch(ctx context.Context, org, id string, now time.Time) (Ba
 func (d *DB) change(ctx context.Context, org, id string, fn func(tx *Tx, b Batch) error) (Batch, error) {
 	var b Batch
 	err := d.Write(ctx, func(tx *Tx) (err error) {
-		if b, err = GetBatch(ctx, tx, org, id); err != nil {
+		if b, err = oneBatch(ctx, tx, `id = ? AND org = ? AND status <> 'intake'`+d.dialect.forUpdate, id, org); err != nil {
 			return err
 		}
 		if err = fn(tx, b); err != nil {
@@ -322,5 +321,3 @@ func (d *DB) DropAbandonedIntakes(ctx context.Context, id string, before time.Ti
 	}
 	return nil
 }
-
-var _ Queryer = (*sql.DB)(nil)

@@ -3,20 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"time"
-
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
-	sqlitelib "modernc.org/sqlite/lib"
 )
-
-//go:embed migrations/sqlite/*.sql
-var sqliteMigrations embed.FS
 
 var (
 	// ErrNotFound means that there is no such object, or none of that organization.
@@ -28,9 +18,18 @@ var (
 	ErrConflict = errors.New("store: conflict")
 )
 
-// DB is the SQL database. It is safe for concurrent use.
+// DB is the SQL database: SQLite, or PostgreSQL. It is safe for concurrent use.
+// Queries are written with ? for parameters, whichever it is.
 type DB struct {
 	read, write *sql.DB
+	dialect     *dialect
+}
+
+// dialect is where the databases differ.
+type dialect struct {
+	bind      func(query string) string // writes parameters as the database wants them
+	unique    func(err error) bool      // whether err is a violated unique or primary key
+	forUpdate string                    // keeps a row that was read from changing until the end
 }
 
 // Queryer is what reads need; a [*DB] and a [*Tx] both have it.
@@ -40,67 +39,42 @@ type Queryer interface {
 }
 
 // Tx is a transaction that may write.
-type Tx struct{ *sql.Tx }
-
-// OpenSQLite opens the database in the file, creating and migrating it as
-// needed. Every commit is on disk when it returns.
-func OpenSQLite(ctx context.Context, file string) (*DB, error) {
-	pragmas := url.Values{"_pragma": {
-		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)",
-	}}
-	open := func(connections int, options url.Values) (*sql.DB, error) {
-		db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?"+options.Encode())
-		if err != nil {
-			return nil, fmt.Errorf("store: open %s: %w", file, err)
-		}
-		db.SetMaxOpenConns(connections)
-		db.SetMaxIdleConns(connections)
-		return db, nil
-	}
-	read, err := open(4, pragmas)
-	if err != nil {
-		return nil, err
-	}
-	// SQLite has one writer at a time: one connection queues them in turn, and
-	// taking the lock at the start leaves no upgrade that could deadlock.
-	pragmas.Set("_txlock", "immediate")
-	write, err := open(1, pragmas)
-	if err != nil {
-		return nil, errors.Join(err, read.Close())
-	}
-	db := &DB{read: read, write: write}
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+type Tx struct {
+	tx      *sql.Tx
+	dialect *dialect
 }
 
-func (d *DB) migrate(ctx context.Context) error {
-	files, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
-	if err != nil {
-		return fmt.Errorf("store: migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, d.write, files)
-	if err != nil {
-		return fmt.Errorf("store: migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("store: migrate: %w", err)
-	}
-	return nil
+// ExecContext runs a statement.
+func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return t.tx.ExecContext(ctx, t.dialect.bind(query), args...)
+}
+
+// QueryContext reads inside the transaction.
+func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(ctx, t.dialect.bind(query), args...)
+}
+
+// QueryRowContext reads one row inside the transaction.
+func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.tx.QueryRowContext(ctx, t.dialect.bind(query), args...)
 }
 
 // Close closes the database once running transactions have ended.
-func (d *DB) Close() error { return errors.Join(d.write.Close(), d.read.Close()) }
+func (d *DB) Close() error {
+	if d.read == d.write {
+		return d.write.Close()
+	}
+	return errors.Join(d.write.Close(), d.read.Close())
+}
 
 // QueryContext reads outside any transaction.
 func (d *DB) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return d.read.QueryContext(ctx, query, args...)
+	return d.read.QueryContext(ctx, d.dialect.bind(query), args...)
 }
 
 // QueryRowContext reads one row outside any transaction.
 func (d *DB) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return d.read.QueryRowContext(ctx, query, args...)
+	return d.read.QueryRowContext(ctx, d.dialect.bind(query), args...)
 }
 
 // Write runs fn in one transaction and commits it if fn returns nil; otherwise
@@ -111,7 +85,7 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
-	if err := fn(&Tx{tx}); err != nil {
+	if err := fn(&Tx{tx, d.dialect}); err != nil {
 		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("store: roll back: %w", undo))
 		}
@@ -138,13 +112,6 @@ func exec(ctx context.Context, tx *Tx, want int64, query string, args ...any) er
 		return ErrConflict
 	}
 	return nil
-}
-
-// isUnique reports whether err is a violated unique or primary key.
-func isUnique(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) &&
-		(e.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlitelib.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
 func notFound(err error) error {

@@ -25,7 +25,7 @@ func (d *DB) CreateOrg(ctx context.Context, id, name string, now time.Time) (Org
 	org := Org{ID: id, Name: name, CreatedAt: now.UTC().Truncate(time.Millisecond)}
 	err := d.Write(ctx, func(tx *Tx) error {
 		if err := exec(ctx, tx, 1, `INSERT INTO orgs (id, name, created_at) VALUES (?, ?, ?)`, id, name, millis(now)); err != nil {
-			if isUnique(err) {
+			if d.dialect.unique(err) {
 				return ErrConflict
 			}
 			return err
@@ -110,7 +110,7 @@ func (d *DB) CreateKey(ctx context.Context, org, name, secret string, now time.T
 		return exec(ctx, tx, 1, `INSERT INTO api_keys (id, org, name, hash, hint, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
 			key.ID, org, name, HashSecret(secret), key.Hint, millis(now))
 	})
-	if isUnique(err) {
+	if err != nil && d.dialect.unique(err) {
 		known, lookupErr := d.KeyBySecret(ctx, secret)
 		if lookupErr == nil && known.Org == org {
 			return known, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,17 +33,8 @@ type fleet struct {
 
 const windowSize = 4
 
-func newFleet(t *testing.T, rdb *redis.Client) *fleet {
+func newFleet(t *testing.T, rdb *redis.Client, db *store.DB) *fleet {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	f := &fleet{t: t, rdb: tasks.WithLateScripts(rdb), db: db}
 	f.books = books.New(db, ledger.New(rdb), slog.New(slog.DiscardHandler), time.Now)
 	f.dispatcher = tasks.NewDispatcher(f.rdb, db, windowSize, slog.New(slog.DiscardHandler))

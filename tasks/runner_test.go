@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 	"github.com/magpie-hq/magpie/tasks"
@@ -22,8 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestBatchesRunToTheirEnd(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		f.worker("one")
 		f.worker("two")
 		var batches []store.Batch
@@ -41,7 +42,7 @@ func TestBatchesRunToTheirEnd(t *testing.T) {
 // died before it was started, is found by the sweeper.
 func TestSweeperStartsForgottenBatches(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, testredis.Mini(t))
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
 	b := f.batch(f.org("org_a", 100*lookup.Credit), 30)
 	if err := f.rdb.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -53,8 +54,8 @@ func TestSweeperStartsForgottenBatches(t *testing.T) {
 // Redis loses everything, again and again, while the batch runs.
 func TestFlushesInMidBatch(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		var calls atomic.Int64
 		f.vendor.meanwhile(func() {
 			if calls.Add(1)%40 == 0 && calls.Load() < 200 {
@@ -70,8 +71,8 @@ func TestFlushesInMidBatch(t *testing.T) {
 
 func TestPausesWithoutCreditsAndResumesByItself(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		f.worker("one")
 		org := f.org("org_a", 12*lookup.Credit)
 		b := f.awaitStatus(f.batch(org, 40), store.Paused)
@@ -87,7 +88,7 @@ func TestPausesWithoutCreditsAndResumesByItself(t *testing.T) {
 // The wake-up of a grant is lost; the sweeper notices the credits.
 func TestLostWakeUp(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, testredis.Mini(t))
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
 	f.worker("one")
 	org := f.org("org_a", 2*lookup.Credit)
 	b := f.awaitStatus(f.batch(org, 10), store.Paused)
@@ -97,7 +98,7 @@ func TestLostWakeUp(t *testing.T) {
 
 func TestPauseAndResumeByTheOwner(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, testredis.Mini(t))
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
 	org := f.org("org_a", 100*lookup.Credit)
 	started, pause := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -125,8 +126,8 @@ func TestPauseAndResumeByTheOwner(t *testing.T) {
 // A worker dies in the middle of a chunk. Others take the chunk over.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		b := f.batch(f.org("org_a", 100*lookup.Credit), 20)
 		// The dead worker took the chunk off its queue, said so, and has been
 		// silent since 1970.
@@ -155,8 +156,8 @@ func TestTakeOver(t *testing.T) {
 // nothing, and Asynq runs the round again.
 func TestLostAnswersOfTheWindow(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		var seen sync.Map
 		rdb.AddHook(lossy{lose: func(cmd redis.Cmder) bool {
 			text := fmt.Sprint(cmd.Args()...)
@@ -175,8 +176,8 @@ func TestLostAnswersOfTheWindow(t *testing.T) {
 // repeat succeeds and nothing stays active.
 func TestLostDoneIsRepeated(t *testing.T) {
 	t.Parallel()
-	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFleet(t, rdb)
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
 		var failed atomic.Bool
 		// Done is the script that is given the active list and the processed
 		// counter of a queue.
@@ -224,7 +225,7 @@ func (r refuse) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 // Payloads refer to rows; they carry nothing that a customer sent.
 func TestPayloadsCarryReferencesOnly(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, testredis.Mini(t))
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
 	f.batch(f.org("org_a", 100*lookup.Credit), 40)
 	inspector := asynq.NewInspectorFromRedisClient(f.rdb)
 	infos, err := inspector.ListPendingTasks(tasks.Bulk)

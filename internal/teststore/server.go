@@ -1,0 +1,138 @@
+package teststore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// guard runs a server for as long as its own standard input is open. The test
+// binary holds the other end, so the server and its directory go when the
+// binary goes, however it goes. The server's log is in its directory.
+const guard = `trap "" INT; "$@" >"$dir/log" 2>&1 & read -r _; kill -9 $!; rm -rf "$dir"`
+
+// server is a running PostgreSQL.
+type server struct {
+	dir      string         // with its socket
+	lifeline io.WriteCloser // guard's input; held here, for a pipe that nothing refers to gets closed
+}
+
+var databases atomic.Int64
+
+// PostgresURL returns the URL of an empty database, without schema.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	s, err := start()
+	switch {
+	case err != nil:
+		t.Fatalf("teststore: %v", err)
+	case s == nil:
+		missing(t)
+	}
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	if err := s.create(t.Context(), name); err != nil {
+		t.Fatalf("teststore: create a database: %v", err)
+	}
+	return s.url(name)
+}
+
+func (s *server) create(ctx context.Context, database string) error {
+	admin, err := sql.Open("pgx", s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = admin.ExecContext(ctx, "CREATE DATABASE "+database)
+	return errors.Join(err, admin.Close())
+}
+
+func (s *server) url(database string) string {
+	return "postgres://magpie@/" + database + "?host=" + s.dir
+}
+
+// start runs PostgreSQL, the first time it is called. The server is nil if no
+// PostgreSQL is installed.
+var start = sync.OnceValues(func() (*server, error) {
+	programs := find()
+	if programs == "" {
+		return nil, nil //nolint:nilnil // an installation without PostgreSQL is no error here; missing decides
+	}
+	dir, err := os.MkdirTemp("", "teststore-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for the server: %w", err)
+	}
+	s := &server{dir: dir}
+	data := filepath.Join(dir, "data")
+	initdb := exec.CommandContext(context.Background(), filepath.Join(programs, "initdb"), //nolint:gosec // as found on this machine
+		"--pgdata", data, "--username", "magpie", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
+	if err := asOrdinaryUser(initdb, dir); err != nil {
+		return nil, err
+	}
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	if err := s.run(filepath.Join(programs, "postgres"), data); err != nil {
+		return nil, err
+	}
+	return s, nil
+})
+
+func (s *server) run(program, data string) error {
+	// No context: the server outlives every single test.
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", guard, "guard", program, //nolint:gosec // as found on this machine
+		"-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off",
+		"-c", "synchronous_commit=off", "-c", "max_connections=500", "-c", "log_min_messages=log")
+	cmd.Env = append(os.Environ(), "dir="+s.dir)
+	if err := asOrdinaryUser(cmd, s.dir); err != nil {
+		return err
+	}
+	var err error
+	if s.lifeline, err = cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	return awaitReady(filepath.Join(s.dir, "log"))
+}
+
+// find returns the folder of PostgreSQL's server programs, or "" if none are
+// installed. Debian keeps them off PATH.
+func find() string {
+	if path, err := exec.LookPath("postgres"); err == nil {
+		return filepath.Dir(path)
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return filepath.Dir(found[len(found)-1])
+}
+
+// awaitReady reads the server's log until it accepts connections.
+func awaitReady(log string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for {
+		select {
+		case <-tick.C:
+			text, err := os.ReadFile(log)
+			if err == nil && bytes.Contains(text, []byte("ready to accept connections")) {
+				return nil
+			}
+		case <-limit:
+			text, err := os.ReadFile(log)
+			return errors.Join(fmt.Errorf("the server is not ready after 30 s; its log:\n%s", text), err)
+		}
+	}
+}

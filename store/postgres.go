@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/postgres/*.sql
+var postgresMigrations embed.FS
+
+// postgresConnections bounds a process's connections. More would not commit
+// faster, and a fleet shares the server's limit.
+const postgresConnections = 16
+
+// OpenPostgres opens the database at a URL such as
+// postgres://magpie:secret@host/magpie and migrates it; of several processes
+// that start together one migrates and the others wait. Errors never contain
+// the password.
+func OpenPostgres(ctx context.Context, url string) (*DB, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// pgx's own text repeats what it could not read.
+		return nil, errors.New("store: the database's URL cannot be read; want postgres://user:password@host:5432/name")
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(postgresConnections)
+	pool.SetMaxIdleConns(postgresConnections)
+	db := &DB{read: pool, write: pool, dialect: &dialect{
+		bind:      numberParameters(),
+		unique:    uniqueInPostgres,
+		forUpdate: " FOR UPDATE",
+	}}
+	if err := db.migratePostgres(ctx, pool); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (d *DB) migratePostgres(ctx context.Context, pool *sql.DB) error {
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return fmt.Errorf("store: migrations: %w", err)
+	}
+	return migrate(ctx, pool, goose.DialectPostgres, postgresMigrations, "migrations/postgres", goose.WithSessionLocker(locker))
+}
+
+func uniqueInPostgres(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23505"
+}
+
+// numberParameters returns a function that writes the parameters of a query as
+// $1, $2, ... and remembers the queries it has seen. No query of ours has a
+// question mark elsewhere.
+func numberParameters() func(query string) string {
+	var seen sync.Map
+	return func(query string) string {
+		if known, ok := seen.Load(query); ok {
+			return known.(string) //nolint:forcetypeassert // only strings are stored
+		}
+		var b strings.Builder
+		parts := strings.Split(query, "?")
+		for i, part := range parts[:len(parts)-1] {
+			b.WriteString(part + "$" + strconv.Itoa(i+1))
+		}
+		b.WriteString(parts[len(parts)-1])
+		seen.Store(query, b.String())
+		return b.String()
+	}
+}

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+//go:embed migrations/sqlite/*.sql
+var sqliteMigrations embed.FS
+
+// OpenSQLite opens the database in the file, creating and migrating it as
+// needed. Every commit is on disk when it returns.
+func OpenSQLite(ctx context.Context, file string) (*DB, error) {
+	pragmas := url.Values{"_pragma": {
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)",
+	}}
+	open := func(connections int, options url.Values) (*sql.DB, error) {
+		db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?"+options.Encode())
+		if err != nil {
+			return nil, fmt.Errorf("store: open %s: %w", file, err)
+		}
+		db.SetMaxOpenConns(connections)
+		db.SetMaxIdleConns(connections)
+		return db, nil
+	}
+	read, err := open(4, pragmas)
+	if err != nil {
+		return nil, err
+	}
+	// SQLite has one writer at a time: one connection queues them in turn, and
+	// taking the lock at the start leaves no upgrade that could deadlock.
+	pragmas.Set("_txlock", "immediate")
+	write, err := open(1, pragmas)
+	if err != nil {
+		return nil, errors.Join(err, read.Close())
+	}
+	db := &DB{read: read, write: write, dialect: &dialect{
+		bind:   func(query string) string { return query },
+		unique: uniqueInSQLite,
+	}}
+	if err := migrate(ctx, write, goose.DialectSQLite3, sqliteMigrations, "migrations/sqlite"); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func uniqueInSQLite(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlitelib.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
