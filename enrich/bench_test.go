@@ -39,7 +39,7 @@ func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Cred
 	log := slog.New(slog.DiscardHandler)
 	b.books = books.New(b.db, b.gate, log, b.clock.Now)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, log, b.clock.Now)
+	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, nil, log, b.clock.Now)
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}

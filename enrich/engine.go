@@ -71,13 +71,18 @@ type Engine struct {
 	db         database
 	books      *books.Books
 	waterfalls providers.Waterfalls
+	metrics    *Metrics
 	log        *slog.Logger
 	now        func() time.Time
 }
 
-// New returns an engine that asks the waterfalls and keeps its results in db.
-func New(cfg Config, db database, b *books.Books, w providers.Waterfalls, log *slog.Logger, now func() time.Time) *Engine {
-	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, log: log, now: now}
+// New returns an engine that asks the waterfalls and keeps its results in db. A
+// nil m counts nothing that anybody sees.
+func New(cfg Config, db database, b *books.Books, w providers.Waterfalls, m *Metrics, log *slog.Logger, now func() time.Time) *Engine {
+	if m == nil {
+		m = NewMetrics(nil)
+	}
+	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, metrics: m, log: log, now: now}
 }
 
 // keyScope is the ledger's scope of an API key in the current month.

@@ -63,6 +63,19 @@ type report struct {
 	later   time.Duration             // after which asking them makes sense; 0: at once
 }
 
+// ending is how the round went, as a label of a metric.
+func (r report) ending() string {
+	switch {
+	case r.closed:
+		return roundStale
+	case r.refused != nil:
+		return roundRefused
+	case r.left > 0:
+		return roundOpen
+	}
+	return roundClosed
+}
+
 // run takes a job through reuse, hold, waterfall, commit and settle. proceed
 // says, before each row, whether another may still be asked.
 func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, error) {
@@ -81,6 +94,7 @@ func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, e
 		case errors.Is(err, ledger.ErrClosed):
 			return report{closed: true}, nil
 		case errors.As(err, &r.refused):
+			e.metrics.refused.Inc()
 		case err != nil:
 			return report{}, err
 		default:
@@ -218,6 +232,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 		standing, first, err := e.tryCommit(ctx, j, held, answers)
 		switch {
 		case errors.Is(err, books.ErrFenced):
+			e.metrics.fenced.Inc()
 			held, answers, err = e.holdAgain(ctx, j, answers)
 			if errors.Is(err, ledger.ErrClosed) {
 				return 0, true, nil
@@ -233,6 +248,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 				return 0, false, err
 			}
 			if standing.Kind == books.Charge {
+				e.metrics.stored(j.service, answers, standing.Charged)
 				return len(answers), false, nil
 			}
 			return 0, true, nil
@@ -245,6 +261,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 		if !first {
 			return 0, true, nil
 		}
+		e.metrics.stored(j.service, answers, standing.Charged)
 		return len(answers), false, nil
 	}
 	return 0, false, fmt.Errorf("enrich: commit %s: the account was loaded again %d times", j.hold, tries)

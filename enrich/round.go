@@ -42,6 +42,7 @@ func (e *Engine) RunRound(ctx context.Context, round store.Round) (Ending, error
 		return Ending{Idle: true}, nil
 	}
 	if state.Round != round.Round || state.Open == 0 {
+		e.metrics.rounds.WithLabelValues(roundStale).Inc()
 		return e.settled(ctx, round, state)
 	}
 	return e.runOpen(ctx, round)
@@ -89,6 +90,7 @@ func (e *Engine) runOpen(ctx context.Context, round store.Round) (Ending, error)
 	if err != nil {
 		return Ending{}, err
 	}
+	e.metrics.rounds.WithLabelValues(r.ending()).Inc()
 	switch {
 	case r.closed:
 		state, err := store.GetChunkState(ctx, e.db, round.Batch, round.Chunk)

@@ -46,7 +46,7 @@ func (f *fleet) worker(name string) *tasks.Runner {
 	f.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{&f.vendor}}}
-	engine := enrich.New(enrich.Config{}, f.db, f.books, waterfalls, log, time.Now)
+	engine := enrich.New(enrich.Config{}, f.db, f.books, waterfalls, nil, log, time.Now)
 	r := tasks.NewRunner(tasks.Config{
 		Worker: name, Poll: 10 * time.Millisecond, Sweep: 50 * time.Millisecond, StopTime: 5 * time.Second,
 	}, f.dispatcher, engine, f.books, time.Now)
