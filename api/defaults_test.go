@@ -1,0 +1,369 @@
+package api_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/magpie-hq/magpie/api"
+	"github.com/magpie-hq/magpie/lookup"
+)
+
+// Each of huma's defaults that the contract does not allow is overridden.
+
+func TestHumaDefaultValidationIs400(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.postCSV("/v1/batches?service=email-finder", people).want(202).text("id")
+	h.get("/v1/batches?limit=0").wantProblem(400, "validation_error", "limit")
+	h.get("/v1/batches/"+id+"/results?outcome=x").wantProblem(400, "validation_error", "outcome")
+}
+
+func TestHumaDefaultErrorItems(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := h.get("/v1/batches?status=sekrit").wantProblem(400, "validation_error", "status")
+	item := r.at("errors.0").(map[string]any)
+	if len(item) != 3 || item["code"] != "validation_error" || item["detail"] == "" || strings.Contains(r.Body.String(), "sekrit") {
+		t.Errorf("item %v", item)
+	}
+}
+
+func TestHumaDefaultNoSchemaNoLink(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.postCSV("/v1/batches?service=email-finder", people).want(202).text("id")
+	for _, r := range []*reply{h.get("/v1/batches/" + id), h.get("/v1/batches"), h.get("/v1/credits"), h.get("/v1/nothing")} {
+		if strings.Contains(r.Body.String(), "$schema") || r.Header().Get("Link") != "" {
+			t.Errorf("%v %s", r.Header(), r.Body)
+		}
+	}
+}
+
+func TestHumaDefaultUnknownQueryParameters(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.postCSV("/v1/batches?service=email-finder", people).want(202).text("id")
+	for _, target := range []string{"/v1/batches", "/v1/batches/" + id, "/v1/batches/" + id + "/results", "/v1/credits"} {
+		h.get(target+"?colour=red").wantProblem(400, "validation_error", "colour")
+	}
+	h.send("POST", "/v1/batches/"+id+"/resume?colour=red", nil).wantProblem(400, "validation_error", "colour")
+	h.get("/v1/batches?limit=%zz").wantProblem(400, "validation_error", "query")
+	h.get("/v1/batches?status=paused;limit=1").wantProblem(400, "validation_error", "query")
+	r := h.get("/v1/batches?b=1&a=2").wantProblem(400, "validation_error", "a")
+	if r.text("errors.1.param") != "b" {
+		t.Errorf("the second is not named: %s", r.Body)
+	}
+}
+
+func TestHumaDefaultCaseSensitiveNames(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.get("/v1/batches?Limit=1").wantProblem(400, "validation_error", "Limit")
+	h.postJSON("/admin/v1/orgs", `{"Name":"x"}`, admin).wantProblem(400, "validation_error", "Name")
+}
+
+func TestHumaDefaultMissingRoutes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.get("/").wantProblem(404, "not_found", "")
+	h.get("/v2/x").wantProblem(404, "not_found", "")
+	h.get("/v1/batches/").wantProblem(404, "not_found", "")
+	r := h.send("PATCH", "/v1/batches", nil).wantProblem(405, "method_not_allowed", "")
+	if got := r.Header().Get("Allow"); !strings.Contains(got, "GET") || !strings.Contains(got, "POST") {
+		t.Errorf("Allow %q", got)
+	}
+}
+
+func TestHumaDefaultNoPages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, target := range []string{"/docs", "/schemas/BatchBody.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
+		h.get(target).wantProblem(404, "not_found", "")
+	}
+}
+
+func TestHumaDefaultLargeUpload(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.postCSV("/v1/batches?service=email-finder", "full name,domain,note\nAda King,a.example,"+strings.Repeat("x", 2<<20)+"\n").want(202)
+}
+
+func TestHumaDefaultLargeJSONBatch(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	row := `{"full_name":"Ada King","domain":"a.example","note":"` + strings.Repeat("x", 50_000) + `"}`
+	h.postJSON("/v1/batches", `{"service":"email-finder","rows":[`+strings.Repeat(row+",", 30)+row+`]}`).want(202)
+}
+
+func TestHumaDefaultNoDeadlines(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	id := h.postCSV("/v1/batches?service=email-finder", people).want(202).text("id")
+	for _, c := range []struct{ method, target, body, want string }{
+		{"POST", "/v1/batches?service=email-finder", people, "read: none"},
+		{"GET", "/v1/batches/" + id + "/results", "", "write: none"},
+	} {
+		r := httptest.NewRequest(c.method, c.target, strings.NewReader(c.body))
+		r.Header.Set("X-API-Key", h.key)
+		r.Header.Set("Content-Type", "text/csv")
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		h.handler.ServeHTTP(w, r)
+		if w.Code >= 300 || strings.Join(w.set, ", ") != c.want {
+			t.Errorf("%s: %d, deadlines %q, want %q", c.target, w.Code, w.set, c.want)
+		}
+	}
+}
+
+func TestHumaDefaultFreeRows(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.postJSON("/v1/batches", `{"service":"mobile-validation","rows":[{"number":33612345678,"vip":true,"note":null,"score":1.5}]}`).want(202)
+}
+
+func TestHumaDefaultAlwaysJSON(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, accept := range []string{"text/html", "application/cbor", "application/problem+json", "*/*"} {
+		if got := h.get("/v1/credits", "Accept: "+accept).want(200).Header().Get("Content-Type"); got != "application/json" {
+			t.Errorf("Accept %s: %q", accept, got)
+		}
+		h.get("/v1/batches/x", "Accept: "+accept).wantProblem(404, "not_found", "")
+	}
+}
+
+// deadlines notes which deadlines a handler sets.
+type deadlines struct {
+	*httptest.ResponseRecorder
+
+	set []string
+}
+
+func (d *deadlines) note(kind string, at time.Time) error {
+	if at.IsZero() {
+		kind += ": none"
+	}
+	d.set = append(d.set, kind)
+	return nil
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error  { return d.note("read", t) }
+func (d *deadlines) SetWriteDeadline(t time.Time) error { return d.note("write", t) }
+
+// routes are all there are, with what each needs.
+var routes = []struct{ method, path, scheme string }{
+	{"get", "/v1/batches", "ApiKey"},
+	{"post", "/v1/batches", "ApiKey"},
+	{"get", "/v1/batches/{id}", "ApiKey"},
+	{"get", "/v1/batches/{id}/results", "ApiKey"},
+	{"post", "/v1/batches/{id}/pause", "ApiKey"},
+	{"post", "/v1/batches/{id}/resume", "ApiKey"},
+	{"post", "/v1/batches/{id}/cancel", "ApiKey"},
+	{"post", "/v1/lookups/{service}", "ApiKey"},
+	{"get", "/v1/credits", "ApiKey"},
+	{"get", "/admin/v1/orgs", "AdminKey"},
+	{"post", "/admin/v1/orgs", "AdminKey"},
+	{"get", "/admin/v1/orgs/{id}", "AdminKey"},
+	{"get", "/admin/v1/orgs/{id}/keys", "AdminKey"},
+	{"post", "/admin/v1/orgs/{id}/keys", "AdminKey"},
+	{"delete", "/admin/v1/orgs/{id}/keys/{key}", "AdminKey"},
+	{"get", "/admin/v1/orgs/{id}/grants", "AdminKey"},
+	{"post", "/admin/v1/orgs/{id}/grants", "AdminKey"},
+}
+
+// document is an OpenAPI document, as far as tests look into it.
+type document struct {
+	Paths      map[string]map[string]map[string]any `json:"paths"`
+	Components map[string]map[string]any            `json:"components"`
+}
+
+func readDocument(t *testing.T, h *house) (d document) {
+	t.Helper()
+	r := h.get("/openapi.json").want(200)
+	if r.text("openapi") != "3.1.0" || r.Header().Get("Content-Type") != "application/openapi+json" || r.text("info.title") == "" || r.text("info.description") == "" {
+		t.Errorf("the document begins %.200s", r.Body)
+	}
+	if err := json.Unmarshal(r.Body.Bytes(), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// written is a part of a document as text.
+func written(t *testing.T, part any) string {
+	t.Helper()
+	text, err := json.Marshal(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestOpenAPIHasEveryRoute(t *testing.T) {
+	t.Parallel()
+	d := readDocument(t, newHouse(t))
+	there := 0
+	for _, methods := range d.Paths {
+		there += len(methods)
+	}
+	if there != len(routes) {
+		t.Errorf("%d operations, want %d", there, len(routes))
+	}
+	for _, route := range routes {
+		op := d.Paths[route.path][route.method]
+		if op["operationId"] == nil || op["summary"] == "" || !strings.Contains(written(t, op["responses"]), `"default":`) {
+			t.Errorf("%s %s: %v", route.method, route.path, op)
+		}
+		if got := written(t, op["security"]); got != `[{"`+route.scheme+`":[]}]` || d.Components["securitySchemes"][route.scheme] == nil {
+			t.Errorf("%s %s is secured by %s", route.method, route.path, got)
+		}
+	}
+}
+
+func TestOpenAPIDescribesBodies(t *testing.T) {
+	t.Parallel()
+	d := readDocument(t, newHouse(t))
+	for path, wanted := range map[string][]string{
+		"/v1/batches":                {`"multipart/form-data"`, `"text/csv"`, `"application/x-ndjson"`, `"application/json"`},
+		"/v1/lookups/{service}":      {`"email-finder"`, `"jobs-data"`, `"full_name"`, `"posted_after"`},
+		"/admin/v1/orgs":             {`NameRequest`},
+		"/admin/v1/orgs/{id}/keys":   {`NameRequest`},
+		"/admin/v1/orgs/{id}/grants": {`GrantRequest`},
+	} {
+		op := d.Paths[path]["post"]
+		for _, w := range wanted {
+			if body := written(t, op["requestBody"]); !strings.Contains(body, w) {
+				t.Errorf("post %s: no %s in %s", path, w, body)
+			}
+		}
+		if parameters := written(t, op["parameters"]); !strings.Contains(parameters, `"Idempotency-Key"`) {
+			t.Errorf("post %s: parameters %s", path, parameters)
+		}
+	}
+	for schema, members := range map[string]string{
+		"Problem":      "type title status detail code request_id errors credits_required",
+		"GrantBody":    "id source granted remaining expires_at reference created_at",
+		"BatchBody":    "id name service status pause_reason rows credits created_at started_at finished_at rows_per_second eta_seconds",
+		"Row":          "row row_id input outcome result provider credits reused duplicate_of error",
+		"GrantRequest": "source credits reference",
+	} {
+		text := written(t, d.Components["schemas"][schema])
+		for member := range strings.SplitSeq(members, " ") {
+			if !strings.Contains(text, `"`+member+`":{`) {
+				t.Errorf("%s has no %s: %s", schema, member, text)
+			}
+		}
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	if got := h.get("/v1/credits", "X-Request-Id: trace-1234").Header().Get("X-Request-Id"); got != "trace-1234" {
+		t.Errorf("a sane id became %q", got)
+	}
+	for _, given := range []string{"short", "has space", strings.Repeat("x", 65), `"quoted-id"`} {
+		if got := h.get("/v1/credits", "X-Request-Id: "+given).Header().Get("X-Request-Id"); !strings.HasPrefix(got, "req_") {
+			t.Errorf("%q became %q", given, got)
+		}
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *api.Config, _ *api.Deps) { c.RequestsPerMinute = 3 })
+	_, other, _ := h.addOrg("Other", 0)
+	limits := func(r *reply) string {
+		return r.Header().Get("RateLimit-Limit") + " " + r.Header().Get("RateLimit-Remaining") + " " + r.Header().Get("RateLimit-Reset")
+	}
+	for i, want := range []string{"3 2 20", "3 1 40", "3 0 60"} {
+		if got := limits(h.get("/v1/credits").want(200)); got != want {
+			t.Errorf("request %d: %q, want %q", i, got, want)
+		}
+	}
+	r := h.get("/v1/credits").wantProblem(429, "rate_limit_exceeded", "")
+	if limits(r) != "3 0 60" || r.Header().Get("Retry-After") != "20" {
+		t.Errorf("%q, Retry-After %q", limits(r), r.Header().Get("Retry-After"))
+	}
+	for name, got := range map[string]*reply{
+		"another key": h.get("/v1/credits", "X-API-Key: "+other).want(200),
+		"no key":      h.get("/v1/credits", "X-API-Key: ").want(401),
+		"no path":     h.get("/nothing", admin).want(404),
+	} {
+		if limits(got) != "3 2 20" {
+			t.Errorf("%s: %q", name, limits(got))
+		}
+	}
+	h.clock.add(20 * time.Second)
+	h.get("/v1/credits").want(200)
+	h.get("/v1/credits").want(429)
+}
+
+// A bug in a handler costs one request, not the process, and says nothing.
+func TestPanicsAreAnswered(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(_ *api.Config, d *api.Deps) {
+		d.Queues = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("sekrit") })
+	})
+	r := h.get("/ops/queues", "Authorization: Basic OiM=", "X-Request-Id: trace-1234")
+	r.wantProblem(401, "invalid_api_key", "")
+	request, _ := http.NewRequest("GET", "/", nil)
+	request.SetBasicAuth("", adminKey)
+	r = h.get("/ops/queues", "Authorization: "+request.Header.Get("Authorization"), "X-Request-Id: trace-1234").wantProblem(500, "internal_error", "")
+	if strings.Contains(r.Body.String(), "sekrit") || r.text("request_id") != "trace-1234" {
+		t.Errorf("answer: %s", r.Body)
+	}
+	if log := h.log.String(); !strings.Contains(log, "trace-1234") || strings.Contains(log, "sekrit") || !strings.Contains(log, "stack") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// What breaks below is told without its reasons, which are in the log.
+func TestInternalErrorsAreNotTold(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.db.Close()
+	r := h.get("/v1/credits").wantProblem(500, "internal_error", "")
+	if strings.Contains(r.Body.String(), "sql") || !strings.Contains(h.log.String(), "sql: database is closed") {
+		t.Errorf("answer: %s, log: %s", r.Body, h.log)
+	}
+}
+
+func TestTheLogHasNoPersonalData(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.postJSON("/v1/lookups/email-finder", `{"full_name":"Ada King","domain":"a.example"}`).want(200)
+	h.postCSV("/v1/batches?service=email-finder&name=Kings", people).want(202)
+	log := h.log.String()
+	for _, private := range []string{"Ada", "a.example", "Kings", h.key, "service=email-finder&"} {
+		if strings.Contains(log, private) {
+			t.Errorf("the log has %q: %s", private, log)
+		}
+	}
+	for _, wanted := range []string{`route="POST /v1/batches"`, "status=202", "org=" + h.org, "key=" + h.keyID, "method=POST", "bytes="} {
+		if !strings.Contains(log, wanted) {
+			t.Errorf("the log lacks %q: %s", wanted, log)
+		}
+	}
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	if _, err := api.New(api.Config{}, api.Deps{}); err == nil || !strings.Contains(err.Error(), "Deps") {
+		t.Errorf("without parts: %v", err)
+	}
+	h := newHouse(t)
+	deps := api.Deps{DB: h.db, Books: h.books, Gate: h.gate, Engine: h.engine, Dispatcher: h.dispatcher, Log: slog.New(slog.DiscardHandler), Now: h.clock.now}
+	for _, prices := range []map[lookup.Service]lookup.Credits{{"fax-finder": 1}, {lookup.EmailFinder: -1}, {lookup.EmailFinder: 1_000_000*lookup.Credit + 1}} {
+		if _, err := api.New(api.Config{Prices: prices}, deps); err == nil || !strings.Contains(err.Error(), "price") {
+			t.Errorf("with prices %v: %v", prices, err)
+		}
+	}
+	if _, err := api.New(api.Config{}, deps); err != nil {
+		t.Errorf("with defaults: %v", err)
+	}
+}
