@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
+)
+
+// Org is an organization, which owns credits.
+type Org struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Key is an API key of an organization.
+type Key struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Secret    string     `json:"key,omitempty"` // the key itself, once: in the answer that makes it
+	Hint      string     `json:"hint"`          // its last four characters
+	CreatedAt time.Time  `json:"created_at"`
+	RevokedAt *time.Time `json:"revoked_at"` // nil: it is valid
+}
+
+// Source is where credits came from.
+type Source string
+
+// The sources.
+const (
+	Purchase   Source = "purchase"
+	Adjustment Source = "adjustment"
+)
+
+// GrantRequest is credits to be granted.
+type GrantRequest struct {
+	Source  Source         `json:"source"`
+	Credits lookup.Credits `json:"credits"`
+	// Reference is the payer's own name of the payment. Repeating one returns
+	// the first grant. "": none.
+	Reference string `json:"reference,omitempty"`
+}
+
+// Grant is credits that came in.
+type Grant struct {
+	Lot
+
+	Reference string    `json:"reference"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// CreateOrg makes an organization. For administrators, like all calls below.
+func (c *Client) CreateOrg(ctx context.Context, name string) (Org, error) {
+	var org Org
+	err := c.create(ctx, path("admin", "v1", "orgs"), nameRequest{name}, &org)
+	return org, err
+}
+
+// Orgs lists organizations, oldest first.
+func (c *Client) Orgs(ctx context.Context, o ListOptions) (Page[Org], error) {
+	var orgs Page[Org]
+	_, err := c.ask(ctx, get(path("admin", "v1", "orgs"), o.query()), &orgs)
+	return orgs, err
+}
+
+// CreateKey makes an API key. The answer is the only one with the key itself; if
+// it is lost, the error is a conflict that names the key to revoke.
+func (c *Client) CreateKey(ctx context.Context, org, name string) (Key, error) {
+	var key Key
+	err := c.create(ctx, path("admin", "v1", "orgs", org, "keys"), nameRequest{name}, &key)
+	return key, err
+}
+
+// Keys lists an organization's API keys, revoked ones too.
+func (c *Client) Keys(ctx context.Context, org string) (Page[Key], error) {
+	var keys Page[Key]
+	_, err := c.ask(ctx, get(path("admin", "v1", "orgs", org, "keys"), nil), &keys)
+	return keys, err
+}
+
+// RevokeKey ends an API key, named by its id, for good.
+func (c *Client) RevokeKey(ctx context.Context, org, key string) error {
+	_, err := c.ask(ctx, call{method: http.MethodDelete, path: path("admin", "v1", "orgs", org, "keys", key), repeatable: true}, nil)
+	return err
+}
+
+// Grant grants credits. Batches that wait for credits go on by themselves.
+func (c *Client) Grant(ctx context.Context, org string, r GrantRequest) (Grant, error) {
+	var grant Grant
+	err := c.create(ctx, path("admin", "v1", "orgs", org, "grants"), r, &grant)
+	return grant, err
+}
+
+// Grants lists an organization's grants, oldest first.
+func (c *Client) Grants(ctx context.Context, org string) (Page[Grant], error) {
+	var grants Page[Grant]
+	_, err := c.ask(ctx, get(path("admin", "v1", "orgs", org, "grants"), nil), &grants)
+	return grants, err
+}
+
+type nameRequest struct {
+	Name string `json:"name"`
+}
+
+func (c *Client) create(ctx context.Context, path string, content, made any) error {
+	q, err := post(path, "", content)
+	if err != nil {
+		return err
+	}
+	_, err = c.ask(ctx, q, made)
+	return err
+}
