@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/magpie-hq/magpie/enrich"
@@ -14,11 +16,30 @@ import (
 	"github.com/magpie-hq/magpie/tasks"
 )
 
-// Config is what an embedded process needs to know.
+// Role is which parts a process has.
+type Role string
+
+// The roles.
+const (
+	Everything Role = ""       // API, worker and simulated vendors, for one machine
+	API        Role = "api"    // takes requests in
+	Worker     Role = "worker" // runs tasks
+)
+
+func (r Role) serves() bool { return r != Worker }
+func (r Role) works() bool  { return r != API }
+
+// Config is what a process needs to know.
 type Config struct {
-	// Dir is the folder with the process's data. It is created, and must not
-	// be in use by another process.
+	Role Role
+	// Dir is the folder with an embedded process's data. It is created, and
+	// must not be in use by another process.
 	Dir string
+	// DatabaseURL and RedisURL are the servers of a fleet: PostgreSQL and Redis.
+	// Both empty: SQLite in Dir, and a Redis inside the process.
+	DatabaseURL, RedisURL string
+	// LedgerRedisURL is the Redis of the gate, if it is another one.
+	LedgerRedisURL string
 	// Addr is where the API listens; port 0 takes a free one.
 	Addr string
 	// OpsAddr is where health and metrics are served.
@@ -27,8 +48,13 @@ type Config struct {
 	AdminKey string
 	// Price of a unit of each service; one credit where it is not given.
 	Prices map[lookup.Service]lookup.Credits
-	// Simulator is the simulated world behind the vendors.
+	// BuyURL is where customers buy credits; "" if they ask the operator.
+	BuyURL string
+	// Simulator is the simulated world behind the vendors of an embedded
+	// process.
 	Simulator simulator.Config
+	// HunterVendor and ProspeoVendor say how a fleet reaches the vendors.
+	HunterVendor, ProspeoVendor Vendor
 	// Hunter and Prospeo are how much of the vendors may be used.
 	Hunter, Prospeo providers.Limits
 	// CallTimeout bounds one call to a vendor; 0 for the adapters' default.
@@ -43,6 +69,15 @@ type Config struct {
 	Tasks  tasks.Config
 	Log    *slog.Logger
 }
+
+// Vendor is how to reach a vendor.
+type Vendor struct {
+	Key string // the operator's; "" leaves the vendor out. Never logged.
+	URL string // "" for the vendor's own
+}
+
+// embedded reports whether the process brings its own storage and vendors.
+func (c Config) embedded() bool { return c.DatabaseURL == "" && c.RedisURL == "" }
 
 func (c Config) withDefaults() Config {
 	if c.ChunkRows == 0 {
@@ -61,17 +96,8 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Dir == "" {
-		wrong("Dir is empty, want the folder for the data")
-	}
-	for _, a := range []struct{ name, addr string }{{"Addr", c.Addr}, {"OpsAddr", c.OpsAddr}} {
-		if _, _, err := net.SplitHostPort(a.addr); err != nil {
-			wrong("%s is %q, want host:port such as 127.0.0.1:8080", a.name, a.addr)
-		}
-	}
-	if len(c.AdminKey) < 16 {
-		wrong("AdminKey has %d characters, want 16 or more", len(c.AdminKey))
-	}
+	c.validateStorage(wrong)
+	c.validateAddresses(wrong)
 	for service, price := range c.Prices {
 		if !service.Known() {
 			wrong("Prices has the unknown service %q", service)
@@ -90,4 +116,57 @@ func (c Config) Validate() error {
 		wrong("Simulator: %w", err)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) validateStorage(wrong func(string, ...any)) {
+	switch {
+	case !slices.Contains([]Role{Everything, API, Worker}, c.Role):
+		wrong("Role is %q, want api, worker or nothing", c.Role)
+	case c.Role == Everything && !c.embedded():
+		wrong("DATABASE_URL and REDIS_URL belong to the roles api and worker; a process with everything brings its own")
+	case c.Role == Everything && c.Dir == "":
+		wrong("Dir is empty, want the folder for the data")
+	}
+	if c.Role == Everything {
+		return
+	}
+	if !hasScheme(c.DatabaseURL, "postgres", "postgresql") {
+		wrong("DATABASE_URL is missing or no URL of PostgreSQL, want postgres://user:password@host:5432/name")
+	}
+	if !hasScheme(c.RedisURL, "redis", "rediss", "unix") {
+		wrong("REDIS_URL is missing or no URL of Redis, want redis://:password@host:6379/0")
+	}
+	if c.LedgerRedisURL != "" && !hasScheme(c.LedgerRedisURL, "redis", "rediss", "unix") {
+		wrong("LEDGER_REDIS_URL is no URL of Redis, want redis://:password@host:6379/0")
+	}
+	for _, v := range []struct {
+		name   string
+		vendor Vendor
+	}{{"HUNTER_URL", c.HunterVendor}, {"PROSPEO_URL", c.ProspeoVendor}} {
+		if v.vendor.URL != "" && !hasScheme(v.vendor.URL, "http", "https") {
+			wrong("%s is no URL, want https://host/path", v.name)
+		}
+	}
+}
+
+// hasScheme never repeats the URL: it may carry a password.
+func hasScheme(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, u.Scheme)
+}
+
+func (c Config) validateAddresses(wrong func(string, ...any)) {
+	type address struct{ name, addr string }
+	addresses := []address{{"OPS_ADDR", c.OpsAddr}}
+	if c.Role.serves() {
+		addresses = append(addresses, address{"API_ADDR", c.Addr})
+		if len(c.AdminKey) < 16 {
+			wrong("ADMIN_KEY has %d characters, want 16 or more", len(c.AdminKey))
+		}
+	}
+	for _, a := range addresses {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			wrong("%s is %q, want host:port such as 127.0.0.1:8080", a.name, a.addr)
+		}
+	}
 }

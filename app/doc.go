@@ -6,7 +6,9 @@
 // finished, results stored, then everything closed. Several can run in one
 // program, which tests use.
 //
-// Built so far is the embedded process, which needs nothing beside itself: an
-// in-process Redis, SQLite in a folder, simulated vendors. Flags, signals and
-// what people read belong to package cmd/magpie.
+// A process has a [Role]. The embedded process has everything in it: an
+// in-process Redis, SQLite in a folder, simulated vendors. A fleet has any number
+// of processes of the roles API and Worker, over one PostgreSQL and Redis; they
+// read their settings from the environment ([FromEnv]). Flags, signals and what
+// people read belong to the commands.
 package app

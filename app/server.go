@@ -58,9 +58,13 @@ func (a *App) operations(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if why := a.waiting.Load(); why != "" {
+			say(w, http.StatusServiceUnavailable, fmt.Sprint(why))
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := a.rdb.Ping(ctx).Err(); err != nil {
+		if err := errors.Join(a.ledgerRedis.Ping(ctx).Err(), a.rdb.Ping(ctx).Err()); err != nil {
 			say(w, http.StatusServiceUnavailable, "Redis does not answer")
 			return
 		}
