@@ -67,7 +67,9 @@ type Config struct {
 
 	Engine enrich.Config
 	Tasks  tasks.Config
-	Log    *slog.Logger
+	// LogLevel is from which level on a command is to log.
+	LogLevel slog.Level
+	Log      *slog.Logger
 }
 
 // Vendor is how to reach a vendor.

@@ -19,11 +19,14 @@ import (
 // guard runs a server for as long as its own standard input is open. The test
 // binary holds the other end, so the server and its directory go when the
 // binary goes, however it goes. The server's log is in its directory.
-const guard = `trap "" INT; "$@" >"$dir/log" 2>&1 & read -r _; kill -9 $!; rm -rf "$dir"`
+const guard = `trap "" INT; "$@" >"$log" 2>&1 & read -r _; kill -QUIT $!; wait $!; rm -rf "$remove"; true`
 
 // server is a running PostgreSQL.
 type server struct {
-	dir      string         // with its socket
+	dir      string // with its socket
+	program  string
+	keep     bool // its directory, when it ends
+	cmd      *exec.Cmd
 	lifeline io.WriteCloser // guard's input; held here, for a pipe that nothing refers to gets closed
 }
 
@@ -61,7 +64,41 @@ func (s *server) url(database string) string {
 
 // start runs PostgreSQL, the first time it is called. The server is nil if no
 // PostgreSQL is installed.
-var start = sync.OnceValues(func() (*server, error) {
+var start = sync.OnceValues(func() (*server, error) { return launch(false) })
+
+// Restartable returns the URL of an empty database on a server of the test's
+// own, and a function that ends the server's processes and starts it again.
+func Restartable(t testing.TB) (url string, restart func()) {
+	t.Helper()
+	s, err := launch(true)
+	switch {
+	case err != nil:
+		t.Fatalf("teststore: %v", err)
+	case s == nil:
+		missing(t)
+	}
+	stop := func() {
+		if err := errors.Join(s.lifeline.Close(), s.cmd.Wait()); err != nil {
+			t.Errorf("teststore: stop the server: %v", err)
+		}
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Errorf("teststore: %v", err)
+		}
+	})
+	return s.url("postgres"), func() {
+		stop()
+		if err := s.run(); err != nil {
+			t.Fatalf("teststore: start the server again: %v", err)
+		}
+	}
+}
+
+// launch starts a server. Its directory goes with it, or is kept for the next
+// start.
+func launch(keep bool) (*server, error) {
 	programs := find()
 	if programs == "" {
 		return nil, nil //nolint:nilnil // an installation without PostgreSQL is no error here; missing decides
@@ -70,28 +107,33 @@ var start = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the server: %w", err)
 	}
-	s := &server{dir: dir}
-	data := filepath.Join(dir, "data")
+	s := &server{dir: dir, keep: keep, program: filepath.Join(programs, "postgres")}
 	initdb := exec.CommandContext(context.Background(), filepath.Join(programs, "initdb"), //nolint:gosec // as found on this machine
-		"--pgdata", data, "--username", "magpie", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
+		"--pgdata", s.data(), "--username", "magpie", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
 	if err := asOrdinaryUser(initdb, dir); err != nil {
 		return nil, err
 	}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	if err := s.run(filepath.Join(programs, "postgres"), data); err != nil {
-		return nil, err
-	}
-	return s, nil
-})
+	return s, s.run()
+}
 
-func (s *server) run(program, data string) error {
+func (s *server) log() string  { return filepath.Join(s.dir, "log") }
+func (s *server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *server) run() error {
 	// No context: the server outlives every single test.
-	cmd := exec.CommandContext(context.Background(), "sh", "-c", guard, "guard", program, //nolint:gosec // as found on this machine
-		"-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off",
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", guard, "guard", s.program, //nolint:gosec // as found on this machine
+		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "synchronous_commit=off", "-c", "max_connections=500", "-c", "log_min_messages=log")
-	cmd.Env = append(os.Environ(), "dir="+s.dir)
+	cmd.Env = append(os.Environ(), "log="+s.log())
+	if !s.keep {
+		cmd.Env = append(cmd.Env, "remove="+s.dir)
+	}
+	if err := os.RemoveAll(s.log()); err != nil {
+		return err
+	}
 	if err := asOrdinaryUser(cmd, s.dir); err != nil {
 		return err
 	}
@@ -100,9 +142,10 @@ func (s *server) run(program, data string) error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", program, err)
+		return fmt.Errorf("start %s: %w", s.program, err)
 	}
-	return awaitReady(filepath.Join(s.dir, "log"))
+	s.cmd = cmd
+	return awaitReady(s.log())
 }
 
 // find returns the folder of PostgreSQL's server programs, or "" if none are
