@@ -146,8 +146,9 @@ func (a *api) batchOutput(ctx context.Context, b store.Batch, err error) (*outpu
 	return &output[batchBody]{Body: body}, err
 }
 
-func (a *api) batchBody(ctx context.Context, b store.Batch) (batchBody, error) {
-	body := batchBody{
+// describe is a batch without what only the gate and the clock know.
+func describe(b store.Batch) batchBody {
+	return batchBody{
 		ID: b.ID, Name: b.Name, Service: b.Service, Status: b.Status, PauseReason: optional(b.PauseReason),
 		Rows: rowsBody{
 			Total: b.Rows.Total, Done: b.Rows.Done(), Found: b.Rows.Found, NotFound: b.Rows.NotFound,
@@ -156,6 +157,10 @@ func (a *api) batchBody(ctx context.Context, b store.Batch) (batchBody, error) {
 		Credits:   spendBody{Charged: b.Charged, Max: b.Max()},
 		CreatedAt: b.CreatedAt.UTC(), StartedAt: optional(b.StartedAt.UTC()), FinishedAt: optional(b.FinishedAt.UTC()),
 	}
+}
+
+func (a *api) batchBody(ctx context.Context, b store.Batch) (batchBody, error) {
+	body := describe(b)
 	if b.Status == store.Running {
 		body.RowsPerSecond, body.ETASeconds = speed(b, a.Now())
 	}

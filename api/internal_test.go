@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -141,6 +142,10 @@ func TestProblemOf(t *testing.T) {
 		if got.Code != want.Code || got.Status != want.Status || got.Detail == "" || got.Title == "" {
 			t.Errorf("%v became %+v", entry.is, got)
 		}
+	}
+	// A commit cut short may have happened: its key must not be given back.
+	if got := problemOf(fmt.Errorf("%w: %w", store.ErrUnknownOutcome, context.Canceled)); got.Code != codeInternal {
+		t.Errorf("an unknown outcome became %+v", got)
 	}
 	if got := problemOf(errors.New("a secret reason")); got.Code != codeInternal || strings.Contains(got.Detail, "secret") {
 		t.Errorf("an unforeseen error became %+v", got)

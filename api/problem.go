@@ -35,6 +35,7 @@ const (
 	statusClientClosed = 499
 	contentProblem     = "application/problem+json"
 	retryProvider      = "30" // seconds after which a provider is worth another try
+	retryStorage       = "5"  // seconds after which storage is worth another try
 )
 
 // problem is an error answer, by RFC 9457.
@@ -150,8 +151,12 @@ func problemOf(err error) *problem {
 	case errors.As(err, &size):
 		return newProblem(http.StatusRequestEntityTooLarge, codeTooLarge, "the body is larger than "+strconv.FormatInt(size.Limit, 10)+" bytes; send less at once")
 	}
+	if store.Unreachable(err) && !errors.Is(err, store.ErrUnknownOutcome) {
+		return newProblem(http.StatusServiceUnavailable, codeUnavailable, "the storage behind the API cannot be reached for the moment; try again").with("Retry-After", retryStorage)
+	}
 	for _, entry := range table {
-		if errors.Is(err, entry.is) {
+		// What may have been done was not refused, whoever hung up.
+		if errors.Is(err, entry.is) && !errors.Is(err, store.ErrUnknownOutcome) {
 			return entry.problem()
 		}
 	}

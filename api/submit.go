@@ -54,8 +54,7 @@ func (a *api) submit(ctx context.Context, _ *struct{}) (*created[batchBody], err
 			return 0, batchBody{}, err
 		}
 		a.Dispatcher.Start(context.WithoutCancel(ctx), b)
-		body, err := a.batchBody(ctx, b)
-		return http.StatusAccepted, body, err
+		return http.StatusAccepted, describe(b), nil // the batch exists: nothing may go wrong any more
 	}}.run(ctx, a)
 	if err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func (a *api) accept(ctx context.Context, s *submission, id string) (store.Batch
 	}
 	keep := context.WithoutCancel(ctx) // the client may be gone; what it left must go too
 	if errors.Is(err, store.ErrUnknownOutcome) {
-		if b, lookup := store.GetBatch(keep, a.DB, org, id); lookup == nil {
+		if b, missing := store.GetBatch(keep, a.DB, org, id); missing == nil {
 			return b, nil
 		}
 	}

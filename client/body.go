@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 )
 
@@ -54,9 +55,9 @@ func (w watched) Close() error {
 
 // path joins segments, of which any may come from outside.
 func path(segments ...string) string {
-	joined := ""
+	var joined strings.Builder
 	for _, s := range segments {
-		joined += "/" + url.PathEscape(s)
+		joined.WriteString("/" + url.PathEscape(s))
 	}
-	return joined
+	return joined.String()
 }

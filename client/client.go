@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -162,9 +163,7 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %s %s: %w", q.method, q.path, err)
 	}
-	for name, values := range q.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, q.header)
 	if c.key != "" {
 		r.Header.Set("X-API-Key", c.key)
 	}
@@ -188,8 +187,7 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 // withoutQuery takes the parameters out of a network error: they may be
 // personal.
 func withoutQuery(err error) error {
-	var network *url.Error
-	if errors.As(err, &network) {
+	if network, ok := errors.AsType[*url.Error](err); ok {
 		network.URL, _, _ = strings.Cut(network.URL, "?")
 	}
 	return err
