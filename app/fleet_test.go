@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -119,7 +121,9 @@ type fleet struct {
 	t         *testing.T
 	rdb       *redis.Client
 	url       string // of PostgreSQL
-	restart   func() // of PostgreSQL
+	key       string // of the organization
+	stop      func() // PostgreSQL
+	start     func() // it again
 	simulator *process
 	api       *process
 	workers   []*process
@@ -135,7 +139,7 @@ const (
 func newFleet(t *testing.T, workers int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, rdb: testredis.Real(t)}
-	f.url, f.restart = teststore.Restartable(t)
+	f.url, f.stop, f.start = teststore.Restartable(t)
 	f.simulator = spawn(t, "simulator")
 	options := f.rdb.Options()
 	env := []string{
@@ -172,7 +176,7 @@ func (f *fleet) sell() {
 	if _, err := admin.Grant(ctx, org.ID, client.GrantRequest{Source: client.Purchase, Credits: fleetCredits, Reference: "invoice"}); err != nil {
 		f.t.Fatal(err)
 	}
-	f.org = org.ID
+	f.org, f.key = org.ID, key.Secret
 	if f.customer, err = client.New(f.api.API, key.Secret); err != nil {
 		f.t.Fatal(err)
 	}
@@ -249,7 +253,8 @@ func TestFleetLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.awaitDone(b.ID, rows*6/10)
-	f.restart()
+	f.stop()
+	f.start()
 	f.awaitDone(b.ID, rows)
 	f.wantEveryRowOnce(b.ID, rows)
 	f.wantSound(b.ID)
@@ -373,4 +378,77 @@ func TestWorkerStopsInOrder(t *testing.T) {
 	f.awaitDone(b.ID, rows)
 	f.wantEveryRowOnce(b.ID, rows)
 	f.wantSound(b.ID)
+}
+
+// While PostgreSQL is away, a lookup is refused with 503 and a time to come
+// back; afterwards it is answered.
+func TestLookupWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 0)
+	ask := func() error {
+		_, err := f.customer.Lookup(t.Context(), client.LookupRequest{
+			Service: lookup.MobileValidation, Fields: map[string]string{"number": "+442079460958"},
+		})
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	patient, err := client.New(f.api.API, f.key, client.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.customer = patient
+	f.stop()
+	problem, ok := errors.AsType[*client.Error](ask())
+	if !ok || problem.Status != http.StatusServiceUnavailable || problem.RetryAfter <= 0 {
+		t.Errorf("%+v, want 503 with Retry-After", problem)
+	}
+	f.get(f.api.Ops+"/readyz", http.StatusServiceUnavailable)
+	f.start()
+	f.await("an answer", 30*time.Second, func() bool { return ask() == nil })
+}
+
+// A process whose servers are not there yet says which it waits for, and goes on
+// when they come.
+func TestProcessWaitsForItsServers(t *testing.T) {
+	t.Parallel()
+	rdb := testredis.Real(t)
+	options := rdb.Options()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log lockedBuffer
+	env := map[string]string{
+		"DATABASE_URL": "postgres://magpie:hunter2@127.0.0.1:1/magpie", "REDIS_URL": fmt.Sprintf("unix://%s?db=%d", options.Addr, options.DB),
+		"API_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0", "ADMIN_KEY": adminKey,
+	}
+	ended := make(chan int)
+	go func() { ended <- app.Run(ctx, app.API, nil, func(name string) string { return env[name] }, &log) }()
+	f := &fleet{t: t}
+	f.await("a word about PostgreSQL", 10*time.Second, func() bool { return strings.Contains(log.String(), "waiting for a server") })
+	if said := log.String(); !strings.Contains(said, "PostgreSQL") || strings.Contains(said, "hunter2") {
+		t.Errorf("log: %s", said)
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d after it was told to stop", code)
+	}
+}
+
+// lockedBuffer is written by a process and read by its test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -119,7 +117,7 @@ const retryEvery = time.Second
 func (a *App) await(ctx context.Context, server string, try func() error) error {
 	for waited := false; ; waited = true {
 		err := try()
-		if err == nil || !unreachable(err) {
+		if err == nil || !store.Unreachable(err) {
 			return err
 		}
 		a.waiting.Store(server + " cannot be reached")
@@ -134,22 +132,4 @@ func (a *App) await(ctx context.Context, server string, try func() error) error 
 		case <-timer.C:
 		}
 	}
-}
-
-// unreachable reports whether err is about the way to a server, or a server that
-// is still starting, rather than its answer.
-func unreachable(err error) bool {
-	if _, network := errors.AsType[*net.OpError](err); network {
-		return true
-	}
-	if _, dns := errors.AsType[*net.DNSError](err); dns {
-		return true
-	}
-	text := err.Error()
-	for _, starting := range []string{"the database system is starting up", "the database system is shutting down", "LOADING", "connection reset", "unexpected EOF", "i/o timeout"} {
-		if strings.Contains(text, starting) {
-			return true
-		}
-	}
-	return false
 }

@@ -29,7 +29,10 @@ type process struct {
 
 // start runs the real Redis, the first time it is called. The process is nil if
 // no Redis is installed.
-var start = sync.OnceValues(func() (*process, error) {
+var start = sync.OnceValues(func() (*process, error) { return launch() })
+
+// launch runs a Redis with further options.
+func launch(options ...string) (*process, error) {
 	program := find()
 	if program == "" {
 		return nil, nil //nolint:nilnil // an installation without Redis is no error here; missing decides
@@ -40,9 +43,11 @@ var start = sync.OnceValues(func() (*process, error) {
 	}
 	socket := filepath.Join(dir, "redis.sock")
 	// No context: the server outlives every single test.
-	cmd := exec.CommandContext(context.Background(), "sh", "-c", guard, "guard", program, //nolint:gosec // program is Redis, as found on PATH
-		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
-		"--databases", strconv.Itoa(databases), "--loglevel", "notice")
+	options = append([]string{
+		"-c", guard, "guard", program, "--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
+		"--databases", strconv.Itoa(databases), "--loglevel", "notice",
+	}, options...)
+	cmd := exec.CommandContext(context.Background(), "sh", options...) //nolint:gosec // program is Redis, as found on PATH
 	cmd.Env = append(os.Environ(), "dir="+dir)
 	lifeline, err := cmd.StdinPipe()
 	if err != nil {
@@ -56,7 +61,7 @@ var start = sync.OnceValues(func() (*process, error) {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	return &process{socket, lifeline}, awaitReady(log)
-})
+}
 
 // find returns the path of a Redis server, or "" if none is installed.
 func find() string {

@@ -44,6 +44,25 @@ func Real(t testing.TB) *redis.Client {
 	return client
 }
 
+// Own returns the URL of a real Redis that the test has to itself, started with
+// further options such as "--maxmemory-policy", "allkeys-lru".
+func Own(t testing.TB, options ...string) string {
+	t.Helper()
+	server, err := launch(options...)
+	switch {
+	case err != nil:
+		t.Fatalf("testredis: %v", err)
+	case server == nil:
+		missing(t)
+	}
+	t.Cleanup(func() {
+		if err := server.lifeline.Close(); err != nil {
+			t.Errorf("testredis: stop the server: %v", err)
+		}
+	})
+	return "unix://" + server.socket
+}
+
 // Each runs test twice, in parallel: as the subtest "miniredis" on an
 // in-process Redis and as "redis" on a real one.
 func Each(t *testing.T, test func(t *testing.T, client *redis.Client)) {

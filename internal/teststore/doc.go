@@ -7,6 +7,6 @@
 // PostgreSQL skips those tests, unless REQUIRE_SERVICES=1 says that they must
 // run. It reaches no server that it did not start.
 //
-// The server does not sync to disk: crashes of the machine are not what it is
-// for. Only tests import this package.
+// The server does not sync to disk: what it has committed survives its own end,
+// not the machine's. Only tests import this package.
 package teststore

@@ -67,8 +67,8 @@ func (s *server) url(database string) string {
 var start = sync.OnceValues(func() (*server, error) { return launch(false) })
 
 // Restartable returns the URL of an empty database on a server of the test's
-// own, and a function that ends the server's processes and starts it again.
-func Restartable(t testing.TB) (url string, restart func()) {
+// own, and functions that end the server's processes and start it again.
+func Restartable(t testing.TB) (url string, stop, start func()) {
 	t.Helper()
 	s, err := launch(true)
 	switch {
@@ -77,7 +77,8 @@ func Restartable(t testing.TB) (url string, restart func()) {
 	case s == nil:
 		missing(t)
 	}
-	stop := func() {
+	stop = func() {
+		t.Helper()
 		if err := errors.Join(s.lifeline.Close(), s.cmd.Wait()); err != nil {
 			t.Errorf("teststore: stop the server: %v", err)
 		}
@@ -88,8 +89,8 @@ func Restartable(t testing.TB) (url string, restart func()) {
 			t.Errorf("teststore: %v", err)
 		}
 	})
-	return s.url("postgres"), func() {
-		stop()
+	return s.url("postgres"), stop, func() {
+		t.Helper()
 		if err := s.run(); err != nil {
 			t.Fatalf("teststore: start the server again: %v", err)
 		}
@@ -126,7 +127,7 @@ func (s *server) run() error {
 	// No context: the server outlives every single test.
 	cmd := exec.CommandContext(context.Background(), "sh", "-c", guard, "guard", s.program, //nolint:gosec // as found on this machine
 		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off",
-		"-c", "synchronous_commit=off", "-c", "max_connections=500", "-c", "log_min_messages=log")
+		"-c", "max_connections=500", "-c", "log_min_messages=log")
 	cmd.Env = append(os.Environ(), "log="+s.log())
 	if !s.keep {
 		cmd.Env = append(cmd.Env, "remove="+s.dir)

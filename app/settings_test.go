@@ -1,0 +1,88 @@
+package app_test
+
+import (
+	"bytes"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/magpie-hq/magpie/app"
+	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
+)
+
+func good() map[string]string {
+	return map[string]string{
+		"DATABASE_URL": "postgres://magpie:secret1@db/magpie", "REDIS_URL": "redis://:secret2@cache:6379/0",
+		"ADMIN_KEY": "secret3-secret3-secret3", "HUNTER_API_KEY": "secret4",
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change map[string]string
+		want   []string // in the error; none: the settings are good
+	}{
+		"good":             {},
+		"nothing at all":   {map[string]string{"DATABASE_URL": "", "REDIS_URL": "", "ADMIN_KEY": ""}, []string{"DATABASE_URL", "REDIS_URL", "ADMIN_KEY"}},
+		"another database": {map[string]string{"DATABASE_URL": "mysql://root:secret9@db"}, []string{"DATABASE_URL", "postgres://"}},
+		"no number":        {map[string]string{"CHUNK_ROWS": "many", "WINDOW": "0"}, []string{`CHUNK_ROWS is "many"`, `WINDOW is "0"`}},
+		"no time":          {map[string]string{"REUSE_WINDOW": "30 days", "LOOKUP_PATIENCE": "-1s"}, []string{"REUSE_WINDOW", "LOOKUP_PATIENCE"}},
+		"prices":           {map[string]string{"PRICES": "email-finder=1.5, mobile-validation=0.25"}, nil},
+		"a wrong price":    {map[string]string{"PRICES": "email-finder=1.2345"}, []string{"PRICES", "email-finder", "three decimals"}},
+		"a wrong service":  {map[string]string{"PRICES": "email=1"}, []string{"PRICES", "email"}},
+		"a wrong address":  {map[string]string{"API_ADDR": "8080", "OPS_ADDR": "x"}, []string{"API_ADDR", "OPS_ADDR"}},
+		"a wrong level":    {map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL"}},
+		"a short key":      {map[string]string{"ADMIN_KEY": "secret5"}, []string{"ADMIN_KEY has 7 characters"}},
+		"a vendor's URL":   {map[string]string{"HUNTER_URL": "hunter.io"}, []string{"HUNTER_URL"}},
+	} {
+		env := good()
+		maps.Copy(env, tc.change)
+		var out bytes.Buffer
+		code := app.Run(t.Context(), app.API, []string{"--validate"}, func(name string) string { return env[name] }, &out)
+		if wantCode := min(2, 2*len(tc.want)); code != wantCode {
+			t.Errorf("%s: exit code %d, want %d\n%s", name, code, wantCode, out.String())
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is not in\n%s", name, want, out.String())
+			}
+		}
+		if strings.Contains(out.String(), "secret") {
+			t.Errorf("%s: a secret is in\n%s", name, out.String())
+		}
+	}
+}
+
+func TestHelpListsEverySettingOfItsRole(t *testing.T) {
+	t.Parallel()
+	for _, role := range []app.Role{app.API, app.Worker} {
+		var out bytes.Buffer
+		if code := app.Run(t.Context(), role, []string{"--help"}, func(string) string { return "" }, &out); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		for _, s := range app.Settings() {
+			reads := false
+			for _, r := range s.Roles {
+				reads = reads || r == role
+			}
+			if listed := strings.Contains(out.String(), "  "+s.Name+" ") || strings.Contains(out.String(), "  "+s.Name+"\n"); listed != reads {
+				t.Errorf("%s, %s: listed %t, read %t", role, s.Name, listed, reads)
+			}
+		}
+	}
+}
+
+// A Redis that throws keys away when it is full is refused.
+func TestEvictingRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	env := good()
+	env["REDIS_URL"], env["DATABASE_URL"] = testredis.Own(t, "--maxmemory-policy", "allkeys-lru"), teststore.PostgresURL(t)
+	env["API_ADDR"], env["OPS_ADDR"] = "127.0.0.1:0", "127.0.0.1:0"
+	var out bytes.Buffer
+	code := app.Run(t.Context(), app.API, nil, func(name string) string { return env[name] }, &out)
+	if code != 1 || !strings.Contains(out.String(), "maxmemory-policy noeviction") {
+		t.Errorf("exit code %d\n%s", code, out.String())
+	}
+}
