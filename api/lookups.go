@@ -67,7 +67,7 @@ func (a *api) lookup(ctx context.Context, in *lookupInput) (*lookupOutput, error
 	sum := sha256.Sum256(raw)
 	answer, err := once[lookup.Row]{prefix: "lkp", hash: sum[:], do: func(ctx context.Context, id string) (int, lookup.Row, error) {
 		row, err := a.ask(ctx, id, q.query)
-		row.RowID, row.Input = q.rowID, q.input
+		row.RowID, row.Input = lookup.OptionalText(q.rowID), q.input
 		return http.StatusOK, row, err
 	}}.run(ctx, a)
 	if err != nil {

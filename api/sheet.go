@@ -67,7 +67,7 @@ func (s *sheet) write(row store.ResultRow) error {
 	if row.Outcome != nil {
 		outcome = *row.Outcome
 	}
-	s.add(string(outcome), row.Provider, row.Credits.String())
+	s.add(string(outcome), string(row.Provider), row.Credits.String())
 	_, result := members(row.Result)
 	for _, field := range s.fields {
 		s.add(text(result[field]))

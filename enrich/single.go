@@ -40,7 +40,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 			return nil
 		}
 		a := answers[0]
-		row = lookup.Row{Outcome: &a.Outcome, Result: a.Result, Provider: a.Provider, Credits: a.Credits, Reused: a.Reused, Error: a.Error}
+		row = lookup.Row{Outcome: &a.Outcome, Result: a.Result, Provider: lookup.OptionalText(a.Provider), Credits: a.Credits, Reused: a.Reused, Error: a.Error}
 		return store.PutLookup(ctx, tx, r.ID, r.Org, r.Query.Service, row, e.now())
 	}
 	j.patience = e.cfg.LookupPatience

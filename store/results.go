@@ -47,7 +47,7 @@ func EachResult(ctx context.Context, q Queryer, b Batch, outcome lookup.Outcome,
 // answers of duplicate rows by the batch's row.
 func (c Chunk) result(i int64, repeats map[int64]RowAnswer, columns []string) (row ResultRow, answered bool) {
 	input, number := c.Input[i], c.First+i
-	row.Row.Row, row.RowID, row.Input, row.Cells = &number, input.RowID, input.Object, input.Cells
+	row.Row.Row, row.RowID, row.Input, row.Cells = &number, lookup.OptionalText(input.RowID), input.Object, input.Cells
 	if columns != nil {
 		row.Input = cellsAsObject(columns, input.Cells)
 	}
@@ -62,7 +62,7 @@ func (c Chunk) result(i int64, repeats map[int64]RowAnswer, columns []string) (r
 		answer, answered = repeats[number]
 	}
 	if answered {
-		row.Outcome, row.Result, row.Provider = new(answer.Outcome), answer.Result, answer.Provider
+		row.Outcome, row.Result, row.Provider = new(answer.Outcome), answer.Result, lookup.OptionalText(answer.Provider)
 		row.Credits, row.Reused, row.Error = answer.Credits, answer.Reused, answer.Error
 	}
 	return row, answered

@@ -132,7 +132,7 @@ func (s *session) answered(service lookup.Service, a client.Answer) {
 		}
 	}
 	if a.Provider != "" {
-		rows = append(rows, []string{"provider", a.Provider})
+		rows = append(rows, []string{"provider", string(a.Provider)})
 	}
 	rows = append(rows, []string{"charged", cost})
 	if a.Remaining != nil {
