@@ -1,14 +1,12 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/magpie-hq/magpie/lookup"
@@ -26,17 +24,15 @@ type Answer struct {
 // questions, if answered at or after since.
 func FindAnswers(ctx context.Context, q Queryer, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]Answer, error) {
 	found := map[lookup.Question]Answer{}
-	const most = 500 // parameters a statement
-	for part := range slices.Chunk(questions, most) {
+	for part := range slices.Chunk(questions, rowsAStatement) {
 		byText := make(map[string]lookup.Question, len(part))
 		args := []any{org, millis(since)}
 		for _, question := range part {
 			byText[question.String()] = question
 			args = append(args, question.String())
 		}
-		marks := strings.TrimSuffix(strings.Repeat("?, ", len(part)), ", ")
 		rows, err := q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
-			WHERE org = ? AND answered_at >= ? AND question IN (`+marks+`)`, args...)
+			WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(part)), args...)
 		if err != nil {
 			return nil, fmt.Errorf("store: answers: %w", err)
 		}
@@ -67,22 +63,40 @@ func scanAnswers(rows *sql.Rows, byText map[string]lookup.Question, into map[loo
 // only these may be charged. An answer from before since is replaced and counts
 // as new. Rows are written in sorted order, so that two writers cannot deadlock.
 func PutAnswers(ctx context.Context, tx *Tx, org string, answers []Answer, since, now time.Time) (map[lookup.Question]bool, error) {
-	slices.SortFunc(answers, func(a, b Answer) int { return cmp.Compare(a.Question.String(), b.Question.String()) })
-	fresh := make(map[lookup.Question]bool, len(answers))
+	byText := make(map[string]Answer, len(answers))
 	for _, a := range answers {
-		var one int
-		err := tx.QueryRowContext(ctx, `INSERT INTO answers (org, question, result, provider, answered_at) VALUES (?, ?, ?, ?, ?)
+		byText[a.Question.String()] = a
+	}
+	fresh := make(map[lookup.Question]bool, len(byText))
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(byText)), rowsAStatement) {
+		args := make([]any, 0, 5*len(part)+1)
+		for _, text := range part {
+			a := byText[text]
+			args = append(args, org, text, []byte(a.Result), a.Provider, millis(now))
+		}
+		rows, err := tx.QueryContext(ctx, `INSERT INTO answers (org, question, result, provider, answered_at) VALUES `+values(len(part), 5)+`
 			ON CONFLICT (org, question) DO UPDATE SET result = excluded.result, provider = excluded.provider, answered_at = excluded.answered_at
-			WHERE answers.answered_at < ? RETURNING 1`,
-			org, a.Question.String(), []byte(a.Result), a.Provider, millis(now), millis(since)).Scan(&one)
-		switch {
-		case err == nil:
-			fresh[a.Question] = true
-		case !errors.Is(err, sql.ErrNoRows):
+			WHERE answers.answered_at < ? RETURNING question`, append(args, millis(since))...)
+		if err != nil {
+			return nil, err
+		}
+		if err := scanFresh(rows, byText, fresh); err != nil {
 			return nil, err
 		}
 	}
 	return fresh, nil
+}
+
+func scanFresh(rows *sql.Rows, byText map[string]Answer, fresh map[lookup.Question]bool) error {
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		fresh[byText[text].Question] = true
+	}
+	return rows.Err()
 }
 
 // PutLookup stores the answer to a single lookup.

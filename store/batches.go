@@ -150,9 +150,9 @@ type BatchFilter struct {
 // ListBatches lists batches, newest first.
 func ListBatches(ctx context.Context, q Queryer, f BatchFilter) ([]Batch, error) {
 	where, args := []string{`status <> 'intake'`}, []any{}
-	add := func(condition string, values ...any) {
+	add := func(condition string, more ...any) {
 		where = append(where, condition)
-		args = append(args, values...)
+		args = append(args, more...)
 	}
 	if f.Org != "" {
 		add(`org = ?`, f.Org)
@@ -161,12 +161,11 @@ func ListBatches(ctx context.Context, q Queryer, f BatchFilter) ([]Batch, error)
 		add(`service = ?`, f.Service)
 	}
 	if len(f.Statuses) > 0 {
-		marks := strings.TrimSuffix(strings.Repeat("?, ", len(f.Statuses)), ", ")
-		values := make([]any, len(f.Statuses))
+		statuses := make([]any, len(f.Statuses))
 		for i, s := range f.Statuses {
-			values[i] = s
+			statuses[i] = s
 		}
-		add(`status IN (`+marks+`)`, values...)
+		add(`status IN `+values(1, len(statuses)), statuses...)
 	}
 	if f.Before != "" {
 		add(`id < ?`, f.Before)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -112,6 +113,16 @@ func exec(ctx context.Context, tx *Tx, want int64, query string, args ...any) er
 		return ErrConflict
 	}
 	return nil
+}
+
+// rowsAStatement is how many rows one statement reads or writes; databases
+// bound the parameters of a statement.
+const rowsAStatement = 500
+
+// values are the parameters of so many rows: (?, ?), (?, ?), ...
+func values(rows, columns int) string {
+	row := "(" + strings.Repeat("?, ", columns-1) + "?)"
+	return strings.Repeat(row+", ", rows-1) + row
 }
 
 func notFound(err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/magpie-hq/magpie/lookup"
@@ -73,14 +74,18 @@ func (u *Upload) flush(ctx context.Context) error {
 	chunk, first, open := u.batch.Chunks, u.batch.Rows.Total, int64(0)
 	err = u.db.Write(ctx, func(tx *Tx) error {
 		open = 0
+		var repeats []any
 		for i, row := range u.rows {
 			if row.Askable() {
 				open++
 			}
 			if row.DuplicateOf > 0 {
-				if err := exec(ctx, tx, 1, `INSERT INTO duplicates (batch, row, original) VALUES (?, ?, ?)`, u.batch.ID, first+int64(i), row.DuplicateOf-1); err != nil {
-					return err
-				}
+				repeats = append(repeats, u.batch.ID, first+int64(i), row.DuplicateOf-1)
+			}
+		}
+		for part := range slices.Chunk(repeats, 3*rowsAStatement) {
+			if err := exec(ctx, tx, -1, `INSERT INTO duplicates (batch, row, original) VALUES `+values(len(part)/3, 3), part...); err != nil {
+				return err
 			}
 		}
 		return exec(ctx, tx, 1, `INSERT INTO chunks (batch, chunk, round, first, open, deaths, asked_at, input) VALUES (?, ?, 0, ?, ?, 0, 0, ?)`,
