@@ -45,7 +45,7 @@ func Settings() []Setting {
 		{"ROWS_IN_FLIGHT", "16", "Rows of a chunk that are asked at once.", workerOnly, whole(func(c *Config, n int) { c.Engine.InFlight = n })},
 		{"STOP_TIME", "30s", "How long a worker that stops waits for its chunks. The grace period of whatever stops it must be longer.", workerOnly, duration(func(c *Config, d time.Duration) { c.Tasks.StopTime = d })},
 		{"REUSE_WINDOW", "720h", "How long an answer that was paid for answers the same question again, free.", both, duration(func(c *Config, d time.Duration) { c.Engine.ReuseWindow = d })},
-		{"ROW_DEADLINE", "10m", "After how long a row that no provider could answer is failed.", workerOnly, duration(func(c *Config, d time.Duration) { c.Engine.RowDeadline = d })},
+		{"ROW_DEADLINE", "10m", "After how long without any answer the rows of a chunk that no provider could answer are failed.", workerOnly, duration(func(c *Config, d time.Duration) { c.Engine.RowDeadline = d })},
 		{"LOOKUP_PATIENCE", "25s", "How long a single lookup tries.", apiOnly, duration(func(c *Config, d time.Duration) { c.Engine.LookupPatience = d })},
 		{"LOG_LEVEL", "info", "debug, info, warn or error. Logs are JSON on stderr.", both, setLogLevel},
 	}

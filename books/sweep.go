@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/magpie-hq/magpie/store"
 )
@@ -23,7 +24,7 @@ func (b *Books) CloseVoid(ctx context.Context, org, hold string, also func(tx *s
 			return err
 		}
 		if round, notChunk := store.ParseRound(hold); notChunk == nil {
-			if _, err := store.AdvanceRound(ctx, tx, round, 0, now); err != nil {
+			if _, err := store.AdvanceRound(ctx, tx, round, 0, time.Time{}); err != nil {
 				return err
 			}
 		}

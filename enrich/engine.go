@@ -23,8 +23,9 @@ type Config struct {
 	// RoundTime is after how long a round asks no more rows: what is left goes
 	// into the next. Default 20 seconds.
 	RoundTime time.Duration
-	// RowDeadline is how long after its chunk was first asked a row that no
-	// provider could answer is failed. Default 10 minutes.
+	// RowDeadline is how long rows that no provider can answer are tried: if
+	// for so long no row of their chunk was answered, they are failed. Default
+	// 10 minutes.
 	RowDeadline time.Duration
 	// LookupPatience is how long a single lookup tries. Default 25 seconds.
 	LookupPatience time.Duration

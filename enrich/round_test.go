@@ -276,6 +276,25 @@ func TestUnanswerableRowsFailAtTheDeadline(t *testing.T) {
 	b.wantSound(id)
 }
 
+// The time a batch was paused does not count against its rows.
+func TestPausedTimeIsNotHeldAgainstRows(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
+	id := b.batch(10, rows("down", 0, 2)...).ID
+	b.round(id, 0)
+	if _, err := b.db.PauseBatch(t.Context(), org, id, b.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.advance(24 * time.Hour)
+	if _, err := b.db.ResumeBatch(t.Context(), org, id); err != nil {
+		t.Fatal(err)
+	}
+	if ending := b.round(id, 0); ending.Next == nil {
+		t.Errorf("%+v; want another try", ending)
+	}
+	b.wantOutcome(id, store.RowCounts{Total: 2, Askable: 2}, 0)
+}
+
 func TestPanicFailsItsRowAlone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)

@@ -250,6 +250,10 @@ func (d *DB) ResumeBatch(ctx context.Context, org, id string) (Batch, error) {
 		if b.Status != Paused {
 			return nil
 		}
+		// The time it was paused does not count against its rows' deadline.
+		if err := exec(ctx, tx, -1, `UPDATE chunks SET asked_at = 0 WHERE batch = ? AND open > 0 AND asked_at <> 0`, id); err != nil {
+			return err
+		}
 		return exec(ctx, tx, 1, `UPDATE batches SET status = CASE WHEN started_at = 0 THEN 'accepted' ELSE 'running' END, pause_reason = '', paused_at = 0
 			WHERE id = ?`, id)
 	})

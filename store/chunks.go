@@ -14,11 +14,11 @@ import (
 type Chunk struct {
 	Batch   string
 	Number  int64
-	Round   int64 // the round it is in now
-	First   int64 // the batch's row that its row 0 is
-	Open    int64 // rows still to be asked; 0: the chunk is closed
-	Deaths  int64 // workers that died while running it
-	AskedAt time.Time
+	Round   int64     // the round it is in now
+	First   int64     // the batch's row that its row 0 is
+	Open    int64     // rows still to be asked; 0: the chunk is closed
+	Deaths  int64     // workers that died while running it
+	AskedAt time.Time // when a row was last answered, else first asked; zero: not since it was resumed
 	Input   []InputRow
 	Answers map[int64]RowAnswer // by row within the chunk
 }
@@ -116,15 +116,25 @@ func BatchProgress(ctx context.Context, q Queryer, batch string) (Progress, erro
 }
 
 // AdvanceRound closes a chunk's round by compare-and-set: the chunk goes on in
-// the next one, with answered fewer open rows. It is [ErrConflict] if the chunk
-// is in another round.
-func AdvanceRound(ctx context.Context, tx *Tx, r Round, answered int64, now time.Time) (open int64, err error) {
-	err = tx.QueryRowContext(ctx, `UPDATE chunks SET round = round + 1, open = open - ?, asked_at = CASE WHEN asked_at = 0 THEN ? ELSE asked_at END
-		WHERE batch = ? AND chunk = ? AND round = ? RETURNING open`, answered, millis(now), r.Batch, r.Chunk, r.Round).Scan(&open)
-	if err != nil {
-		if err = notFound(err); errors.Is(err, ErrNotFound) {
-			err = ErrConflict
-		}
+// the next one, with answered fewer open rows. A round that asked nobody, such
+// as a void one, has the zero time. It is [ErrConflict] if the chunk is in
+// another round.
+func AdvanceRound(ctx context.Context, tx *Tx, r Round, answered int64, asked time.Time) (open int64, err error) {
+	args := []any{answered}
+	set := ``
+	switch {
+	case asked.IsZero():
+	case answered > 0:
+		set = `, asked_at = ?`
+		args = append(args, millis(asked))
+	default:
+		set = `, asked_at = CASE WHEN asked_at = 0 THEN ? ELSE asked_at END`
+		args = append(args, millis(asked))
+	}
+	err = tx.QueryRowContext(ctx, `UPDATE chunks SET round = round + 1, open = open - ?`+set+`
+		WHERE batch = ? AND chunk = ? AND round = ? RETURNING open`, append(args, r.Batch, r.Chunk, r.Round)...).Scan(&open)
+	if err = notFound(err); errors.Is(err, ErrNotFound) {
+		err = ErrConflict
 	}
 	return open, err
 }
