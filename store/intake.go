@@ -71,45 +71,46 @@ func (u *Upload) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: upload: %w", err)
 	}
-	chunk, first, open := u.batch.Chunks, u.batch.Rows.Total, int64(0)
-	err = u.db.Write(ctx, func(tx *Tx) error {
-		open = 0
-		var repeats []any
-		for i, row := range u.rows {
-			if row.Askable() {
-				open++
-			}
-			if row.DuplicateOf > 0 {
-				repeats = append(repeats, u.batch.ID, first+int64(i), row.DuplicateOf-1)
-			}
+	counts := RowCounts{Total: int64(len(u.rows))}
+	var repeats []any // batch, row, original of each
+	for i, row := range u.rows {
+		switch {
+		case row.Error != nil:
+			counts.Invalid++
+		case row.DuplicateOf > 0:
+			counts.Duplicate++
+			repeats = append(repeats, u.batch.ID, u.batch.Rows.Total+int64(i), row.DuplicateOf-1)
+		default:
+			counts.Askable++
 		}
+	}
+	err = u.db.Write(ctx, func(tx *Tx) error {
 		for part := range slices.Chunk(repeats, 3*rowsAStatement) {
 			if err := exec(ctx, tx, -1, `INSERT INTO duplicates (batch, row, original) VALUES `+values(len(part)/3, 3), part...); err != nil {
 				return err
 			}
 		}
 		return exec(ctx, tx, 1, `INSERT INTO chunks (batch, chunk, round, first, open, deaths, asked_at, input) VALUES (?, ?, 0, ?, ?, 0, 0, ?)`,
-			u.batch.ID, chunk, first, open, input)
+			u.batch.ID, u.batch.Chunks, u.batch.Rows.Total, counts.Askable, input)
 	})
 	if err != nil {
 		return fmt.Errorf("store: upload: %w", err)
 	}
-	for _, row := range u.rows {
-		if row.Error != nil {
-			u.batch.Rows.Invalid++
-		}
-		if row.DuplicateOf > 0 {
-			u.batch.Rows.Duplicate++
-		}
-	}
-	u.batch.Rows.Total += int64(len(u.rows))
-	u.batch.Rows.Askable += open
-	u.batch.Chunks++
-	if open > 0 {
-		u.batch.OpenChunks++
-	}
+	u.count(counts)
 	u.rows = u.rows[:0]
 	return nil
+}
+
+// count adds a chunk that was stored.
+func (u *Upload) count(c RowCounts) {
+	u.batch.Rows.Total += c.Total
+	u.batch.Rows.Askable += c.Askable
+	u.batch.Rows.Invalid += c.Invalid
+	u.batch.Rows.Duplicate += c.Duplicate
+	u.batch.Chunks++
+	if c.Askable > 0 {
+		u.batch.OpenChunks++
+	}
 }
 
 // Accept ends the upload: the batch exists from now on. A batch in which
