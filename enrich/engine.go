@@ -8,6 +8,7 @@ import (
 
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/ledger"
+	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -63,6 +64,7 @@ var ErrUnavailable = errors.New("enrich: no provider could answer")
 type database interface {
 	store.Queryer
 	Write(ctx context.Context, fn func(tx *store.Tx) error) error
+	FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error)
 	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
 }
 

@@ -118,7 +118,7 @@ func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []ask
 	for i, row := range j.rows {
 		questions[i] = row.query.Question()
 	}
-	known, err := store.FindAnswers(ctx, e.db, j.org, questions, e.now().Add(-e.cfg.ReuseWindow))
+	known, err := e.db.FindAnswers(ctx, j.org, questions, e.now().Add(-e.cfg.ReuseWindow))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,17 +22,14 @@ type Answer struct {
 
 // FindAnswers returns what the organization was already charged for, among the
 // questions, if answered at or after since.
-func FindAnswers(ctx context.Context, q Queryer, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]Answer, error) {
+func (d *DB) FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]Answer, error) {
 	found := map[lookup.Question]Answer{}
 	for part := range slices.Chunk(questions, rowsAStatement) {
 		byText := make(map[string]lookup.Question, len(part))
-		args := []any{org, millis(since)}
 		for _, question := range part {
 			byText[question.String()] = question
-			args = append(args, question.String())
 		}
-		rows, err := q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
-			WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(part)), args...)
+		rows, err := d.dialect.findAnswers(ctx, d, org, slices.Collect(maps.Keys(byText)), millis(since))
 		if err != nil {
 			return nil, fmt.Errorf("store: answers: %w", err)
 		}

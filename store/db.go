@@ -31,6 +31,8 @@ type dialect struct {
 	bind      func(query string) string // writes parameters as the database wants them
 	unique    func(err error) bool      // whether err is a violated unique or primary key
 	forUpdate string                    // keeps a row that was read from changing until the end
+	// findAnswers reads question, result, provider and answered_at of answers.
+	findAnswers func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error)
 }
 
 // Queryer is what reads need; a [*DB] and a [*Tx] both have it.
@@ -123,6 +125,14 @@ const rowsAStatement = 500
 func values(rows, columns int) string {
 	row := "(" + strings.Repeat("?, ", columns-1) + "?)"
 	return strings.Repeat(row+", ", rows-1) + row
+}
+
+func anys(texts []string) []any {
+	list := make([]any, len(texts))
+	for i, s := range texts {
+		list[i] = s
+	}
+	return list
 }
 
 func notFound(err error) error {

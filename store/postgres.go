@@ -41,6 +41,13 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 		bind:      numberParameters(),
 		unique:    uniqueInPostgres,
 		forUpdate: " FOR UPDATE",
+		// One look into the index a question. With IN, a table that was not
+		// analysed yet is read from end to end for every chunk.
+		findAnswers: func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error) {
+			return q.QueryContext(ctx, `SELECT a.question, a.result, a.provider, a.answered_at FROM (VALUES `+values(len(questions), 1)+`) AS q (question)
+				CROSS JOIN LATERAL (SELECT question, result, provider, answered_at FROM answers
+					WHERE org = ? AND question = q.question::uuid AND answered_at >= ? LIMIT 1) a`, append(anys(questions), org, since)...)
+		},
 	}}
 	if err := db.migratePostgres(ctx, pool); err != nil {
 		return nil, errors.Join(err, db.Close())

@@ -149,7 +149,7 @@ CREATE INDEX duplicates_by_original ON duplicates (batch, original);
 -- workers who ask the same question charge for it once.
 CREATE TABLE answers (
     org         TEXT NOT NULL,
-    question    TEXT NOT NULL,
+    question    UUID NOT NULL,
     result      BYTEA NOT NULL,
     provider    TEXT NOT NULL,
     answered_at BIGINT NOT NULL,
