@@ -48,13 +48,14 @@ func (s *show) audit(ctx context.Context) error {
 		differ("%s granted less %s charged is not the balance of %s", granted, charged, balance)
 	}
 	stats := s.app.Simulator().Stats()
-	refused := 0
+	refused, broken := 0, 0
 	for _, v := range stats.Vendors {
 		refused += v.Answers["throttled"]
+		broken += v.Answers["error"]
 	}
 	s.report.Took = time.Since(s.begun)
-	s.report.Audit = fmt.Sprintf("%s credits for %s found once; vendors served %d addresses, throttled %d calls; %s granted - %s charged = %s left, books and gate agree",
-		charged, charged, stats.ServedValid, refused, firstCredits+s.report.Bought, charged, balance)
+	s.report.Audit = fmt.Sprintf("%s credits for %s found once; vendors served %d addresses, throttled %d calls and broke %d; %s granted - %s charged = %s left, books and gate agree",
+		charged, charged, stats.ServedValid, refused, broken, firstCredits+s.report.Bought, charged, balance)
 	return nil
 }
 
