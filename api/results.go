@@ -3,7 +3,6 @@ package api
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -78,6 +77,7 @@ func (a *api) results(ctx context.Context, in *resultsInput) (*huma.StreamRespon
 // arrives while the rest is read.
 type download struct {
 	buffer *bufio.Writer
+	line   []byte // its memory is used again from row to row
 	rows   int
 	flush  func() error
 }
@@ -108,10 +108,11 @@ func (d *download) written() error {
 }
 
 func (d *download) writeJSON(row store.ResultRow) error {
-	line, err := json.Marshal(row.Row)
+	line, err := row.AppendJSON(d.line[:0])
 	if err != nil {
 		return err
 	}
-	_, err = d.buffer.Write(append(line, '\n'))
+	d.line = append(line, '\n')
+	_, err = d.buffer.Write(d.line)
 	return err
 }

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
@@ -35,8 +34,9 @@ type job struct {
 
 // asked is one row of a job.
 type asked struct {
-	row   int64 // what the answer calls it
-	query lookup.Query
+	row      int64 // what the answer calls it
+	query    lookup.Query
+	question lookup.Question // set by reuse
 }
 
 // answer is what was found out about one row.
@@ -125,6 +125,7 @@ func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []ask
 	for i, row := range j.rows {
 		a, ok := known[questions[i]]
 		if !ok {
+			row.question = questions[i]
 			rest = append(rest, row)
 			continue
 		}
@@ -140,29 +141,28 @@ func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []ask
 func (e *Engine) ask(ctx context.Context, j job, rows []asked, proceed func() bool) (answers []answer, later time.Duration) {
 	// A stopping worker cancels ctx, but what was asked may already cost us.
 	calls := context.WithoutCancel(ctx)
-	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(e.cfg.InFlight)
-	for _, row := range rows {
-		if !proceed() {
-			break
-		}
-		group.Go(func() error {
-			if !proceed() { // it may have waited for its turn
-				return nil
+	verdicts := make([]*providers.Verdict, len(rows)) // nil: not asked
+	var next atomic.Int64
+	var askers sync.WaitGroup
+	for range min(e.cfg.InFlight, len(rows)) {
+		askers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(rows)) && proceed(); i = next.Add(1) - 1 {
+				v := e.askPatiently(calls, j, rows[i].query, proceed)
+				verdicts[i] = &v
 			}
-			v := e.askPatiently(calls, j, row.query, proceed)
-			mu.Lock()
-			defer mu.Unlock()
-			if v.Later > 0 && !j.overdue {
-				later = soonest(later, v.Later)
-				return nil
-			}
-			answers = append(answers, answer{question: row.query.Question(), RowAnswer: decide(row.row, v)})
-			return nil
 		})
 	}
-	_ = group.Wait() // the functions return no error
+	askers.Wait()
+	answers = make([]answer, 0, len(rows))
+	for i, v := range verdicts {
+		switch {
+		case v == nil:
+		case v.Later > 0 && !j.overdue:
+			later = soonest(later, v.Later)
+		default:
+			answers = append(answers, answer{question: rows[i].question, RowAnswer: decide(rows[i].row, *v)})
+		}
+	}
 	return answers, later
 }
 

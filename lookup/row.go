@@ -1,6 +1,9 @@
 package lookup
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // Outcome is how a lookup ended.
 type Outcome string
@@ -32,6 +35,50 @@ type Row struct {
 	Error       *RowError       `json:"error"`
 }
 
+// AppendJSON appends the row as encoding/json would write it. A download writes
+// millions; Input and Result are JSON already and are copied as they are.
+func (r Row) AppendJSON(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	if r.Row != nil {
+		b = append(b, `"row":`...)
+		b = append(strconv.AppendInt(b, *r.Row, 10), ',')
+	}
+	b = append(b, `"row_id":`...)
+	b = r.RowID.append(b)
+	b = append(b, `,"input":`...)
+	b = appendRaw(b, r.Input)
+	b = append(b, `,"outcome":`...)
+	if r.Outcome == nil {
+		b = append(b, `null`...)
+	} else {
+		b = append(append(append(b, '"'), *r.Outcome...), '"')
+	}
+	b = append(b, `,"result":`...)
+	b = appendRaw(b, r.Result)
+	b = append(b, `,"provider":`...)
+	b = r.Provider.append(b)
+	b = append(b, `,"credits":`...)
+	b = append(b, r.Credits.String()...)
+	b = append(b, `,"reused":`...)
+	b = strconv.AppendBool(b, r.Reused)
+	b = append(b, `,"duplicate_of":`...)
+	if r.DuplicateOf == nil {
+		b = append(b, `null`...)
+	} else {
+		b = strconv.AppendInt(b, *r.DuplicateOf, 10)
+	}
+	b = append(b, `,"error":`...)
+	fault, err := json.Marshal(r.Error) // rare
+	return append(append(b, fault...), '}'), err
+}
+
+func appendRaw(b []byte, raw json.RawMessage) []byte {
+	if raw == nil {
+		return append(b, `null`...)
+	}
+	return append(b, raw...)
+}
+
 // OptionalText is a text that may be missing: "" is null in JSON.
 type OptionalText string
 
@@ -41,6 +88,23 @@ func (t OptionalText) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return json.Marshal(string(t))
+}
+
+// append appends the text as JSON; a plain one, which most are, at once.
+func (t OptionalText) append(b []byte) []byte {
+	if t == "" {
+		return append(b, `null`...)
+	}
+	for i := range len(t) {
+		if c := t[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(string(t))
+			if err != nil {
+				panic(err) // a string always has a JSON form
+			}
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), t...), '"')
 }
 
 // RowError says why a row has no result.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/magpie-hq/magpie/lookup"
 )
@@ -17,27 +18,61 @@ type ResultRow struct {
 	Cells []string
 }
 
-// EachResult calls fn with the batch's rows in the order given, reading one
-// chunk at a time. Rows that are still open are left out while the batch may
+// EachResult calls fn with the batch's rows in the order given, holding no more
+// than a few chunks. Rows that are still open are left out while the batch may
 // go on; in a cancelled one they have no outcome. An empty outcome chooses all.
 func EachResult(ctx context.Context, q Queryer, b Batch, outcome lookup.Outcome, fn func(ResultRow) error) error {
-	for number := range b.Chunks {
-		chunk, err := GetChunk(ctx, q, b.ID, number)
-		if err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer cancel()
+	read := make(chan readChunk, 1) // the next is read while one is written
+	reader.Go(func() {
+		defer close(read)
+		for number := range b.Chunks {
+			next := readResults(ctx, q, b.ID, number)
+			select {
+			case read <- next:
+			case <-ctx.Done():
+			}
+			if next.err != nil || ctx.Err() != nil {
+				return
+			}
+		}
+	})
+	for next := range read {
+		if next.err != nil {
+			return next.err
+		}
+		if err := next.each(b, outcome, fn); err != nil {
 			return err
 		}
-		repeats, err := duplicateAnswers(ctx, q, b.ID, chunk)
-		if err != nil {
-			return err
+	}
+	return ctx.Err()
+}
+
+// readChunk is a chunk with the answers of its rows that repeat others.
+type readChunk struct {
+	chunk   Chunk
+	repeats map[int64]RowAnswer
+	err     error
+}
+
+func readResults(ctx context.Context, q Queryer, batch string, number int64) (r readChunk) {
+	if r.chunk, r.err = GetChunk(ctx, q, batch, number); r.err == nil {
+		r.repeats, r.err = duplicateAnswers(ctx, q, batch, r.chunk)
+	}
+	return r
+}
+
+func (r readChunk) each(b Batch, outcome lookup.Outcome, fn func(ResultRow) error) error {
+	for i := range r.chunk.Input {
+		row, answered := r.chunk.result(int64(i), r.repeats, b.Columns)
+		if !answered && b.Status != Cancelled || outcome != "" && (row.Outcome == nil || *row.Outcome != outcome) {
+			continue
 		}
-		for i := range chunk.Input {
-			row, answered := chunk.result(int64(i), repeats, b.Columns)
-			if !answered && b.Status != Cancelled || outcome != "" && (row.Outcome == nil || *row.Outcome != outcome) {
-				continue
-			}
-			if err := fn(row); err != nil {
-				return err
-			}
+		if err := fn(row); err != nil {
+			return err
 		}
 	}
 	return nil
