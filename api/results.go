@@ -108,11 +108,11 @@ func (d *download) written() error {
 }
 
 func (d *download) writeJSON(row store.ResultRow) error {
-	line, err := row.AppendJSON(d.line[:0])
-	if err != nil {
+	var err error
+	if d.line, err = row.AppendJSON(d.line[:0]); err != nil {
 		return err
 	}
-	d.line = append(line, '\n')
+	d.line = append(d.line, '\n')
 	_, err = d.buffer.Write(d.line)
 	return err
 }

@@ -16,6 +16,10 @@ import (
 // held: the charge must be rolled back and its credits held anew.
 var ErrFenced = errors.New("books: the account has a newer generation than the hold")
 
+// ErrOverdrawn means that SQL has fewer credits than the gate held: the gate must
+// be loaded, although it has SQL's generation, and the credits held anew.
+var ErrOverdrawn = errors.New("books: the gate held more credits than there are")
+
 // Kinds of closings.
 const (
 	Charge = "charge" // results were stored, and paid for where anything was found
@@ -78,7 +82,7 @@ func Find(ctx context.Context, q store.Queryer, hold string) (Standing, error) {
 // Post writes the charge of a closing that [Open] began: scopes first and the
 // account row last, because every charge of the organization waits for it.
 // Post must be the last thing a transaction does. If nothing is charged it
-// writes nothing. Errors: [ErrFenced].
+// writes nothing. Errors: [ErrFenced], [ErrOverdrawn].
 func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	charged := c.Charged()
 	if charged == 0 {
@@ -97,9 +101,9 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	}
 	var seq, balance int64
 	err = tx.QueryRowContext(ctx, `UPDATE accounts SET charged = charged + ?, available = available - ?, seq = seq + 1
-		WHERE org = ? AND generation = ? RETURNING seq, available`, charged, charged, c.Org, c.Generation).Scan(&seq, &balance)
+		WHERE org = ? AND generation = ? AND available >= ? RETURNING seq, available`, charged, charged, c.Org, c.Generation, charged).Scan(&seq, &balance)
 	if errors.Is(err, sql.ErrNoRows) {
-		return ErrFenced
+		return whyNot(ctx, tx, c)
 	}
 	if err != nil {
 		return fmt.Errorf("books: post: %w", err)
@@ -113,4 +117,16 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 		Org: c.Org, Seq: seq, Debit: customerCredits, Credit: revenue(c.Service),
 		Amount: charged, Balance: lookup.Credits(balance), Reference: c.Hold,
 	}, now)
+}
+
+// whyNot tells a charge that was fenced off from one that cannot be paid.
+func whyNot(ctx context.Context, tx *store.Tx, c Closing) error {
+	var generation int64
+	if err := tx.QueryRowContext(ctx, `SELECT generation FROM accounts WHERE org = ?`, c.Org).Scan(&generation); err != nil {
+		return fmt.Errorf("books: post: %w", err)
+	}
+	if generation == c.Generation {
+		return ErrOverdrawn
+	}
+	return ErrFenced
 }

@@ -5,13 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/store"
 )
 
-// Ensure makes the gate have the account, loading it only if it is missing or
-// older than SQL's.
+// Ensure makes the gate have the account, loading it only if it is missing or of
+// another generation than SQL's.
 func (b *Books) Ensure(ctx context.Context, org string) error {
 	balance, err := b.gate.Balance(ctx, org)
 	if err == nil {
@@ -19,7 +20,7 @@ func (b *Books) Ensure(ctx context.Context, org string) error {
 		if err := b.db.QueryRowContext(ctx, `SELECT generation FROM accounts WHERE org = ?`, org).Scan(&generation); err != nil {
 			return fmt.Errorf("books: ensure: %w", err)
 		}
-		if balance.Generation >= generation {
+		if balance.Generation == generation {
 			return nil
 		}
 	} else if !errors.Is(err, ledger.ErrMissing) {
@@ -28,24 +29,34 @@ func (b *Books) Ensure(ctx context.Context, org string) error {
 	return b.Load(ctx, org)
 }
 
+// loadTime bounds a load, which outlives its caller.
+const loadTime = 30 * time.Second
+
 // Load puts the account as SQL has it into the gate, under a new generation:
 // charges still under way for older holds are fenced off, and held credits are
 // free again. Loads of one account at the same time are one.
 func (b *Books) Load(ctx context.Context, org string) error {
 	_, err, _ := b.loads.Do(org, func() (any, error) {
 		// Whoever else waits for this load must not lose it to the caller's end.
-		return nil, b.load(context.WithoutCancel(ctx), org)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
+		defer cancel()
+		return nil, b.load(ctx, org)
 	})
 	return err
 }
 
 func (b *Books) load(ctx context.Context, org string) error {
 	s := ledger.Snapshot{Org: org, Scopes: map[string]int64{}}
-	err := b.db.Write(ctx, func(tx *store.Tx) error {
+	// The gate may be ahead, if SQL was set back to an older state.
+	known, err := b.gate.Balance(ctx, org)
+	if err != nil && !errors.Is(err, ledger.ErrMissing) {
+		return err
+	}
+	err = b.db.Write(ctx, func(tx *store.Tx) error {
 		// The generation moves in the transaction that reads: a charge is
 		// either in these numbers or fenced off by them.
-		err := tx.QueryRowContext(ctx, `UPDATE accounts SET generation = generation + 1 WHERE org = ?
-			RETURNING generation, grants, granted, charged, expired, revoked, available`, org).
+		err := tx.QueryRowContext(ctx, `UPDATE accounts SET generation = CASE WHEN generation > ? THEN generation ELSE ? END + 1 WHERE org = ?
+			RETURNING generation, grants, granted, charged, expired, revoked, available`, known.Generation, known.Generation, org).
 			Scan(&s.Generation, &s.Grant, &s.Granted, &s.Captured, &s.Expired, &s.Revoked, &s.Available)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrNotFound

@@ -90,8 +90,10 @@ func (b *Books) reconcile(ctx context.Context) (loaded int, err error) {
 	return loaded, errors.Join(errs...)
 }
 
+// behind lists the accounts in which the gate and SQL differ in generation, or
+// the gate has not got the newest grant.
 func (b *Books) behind(ctx context.Context) ([]string, error) {
-	rows, err := b.db.QueryContext(ctx, `SELECT org, generation, grants FROM accounts`)
+	rows, err := b.db.QueryContext(ctx, `SELECT org FROM accounts`)
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +101,19 @@ func (b *Books) behind(ctx context.Context) ([]string, error) {
 	var behind []string
 	for rows.Next() {
 		var org string
-		var generation, grants int64
-		if err := rows.Scan(&org, &generation, &grants); err != nil {
+		if err := rows.Scan(&org); err != nil {
 			return nil, err
 		}
+		// The gate first: what SQL learns meanwhile is no difference yet.
 		balance, err := b.gate.Balance(ctx, org)
-		if err == nil && (balance.Generation < generation || balance.Grant < grants) {
+		if err != nil {
+			continue // missing: loaded when somebody needs it
+		}
+		var generation, grants int64
+		if err := b.db.QueryRowContext(ctx, `SELECT generation, grants FROM accounts WHERE org = ?`, org).Scan(&generation, &grants); err != nil {
+			return nil, err
+		}
+		if balance.Generation != generation || balance.Grant < grants {
 			behind = append(behind, org)
 		}
 	}

@@ -15,50 +15,58 @@ import (
 // commitTime bounds a commit, which must not be given up because a worker stops.
 const commitTime = 30 * time.Second
 
+// commitAgain is how long a commit waits that met a deadlock or an outage.
+const commitAgain = 200 * time.Millisecond
+
 // commit stores the answers and their charge in one transaction and settles the
-// hold. It returns how many rows were stored. closed means that another closing
-// stood already and nothing was stored.
+// hold. It returns how many rows were stored. closed means that whatever closing
+// stands may not be this run's: SQL knows what was stored.
 func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []answer) (stored int, closed bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
 	const tries = 10 // each needs another load of the account in between
-	for range tries {
+	for fenced := 0; fenced < tries; {
 		standing, first, err := e.tryCommit(ctx, j, held, answers)
 		switch {
-		case errors.Is(err, books.ErrFenced):
+		case err == nil:
+			e.settle(ctx, j, standing)
+			if !first {
+				return 0, true, nil
+			}
+			e.metrics.stored(j.service, answers, standing.Charged)
+			return len(answers), false, nil
+		case errors.Is(err, books.ErrFenced), errors.Is(err, books.ErrOverdrawn):
+			fenced++
 			e.metrics.fenced.Inc()
-			held, answers, err = e.holdAgain(ctx, j, answers)
+			held, answers, err = e.holdAgain(ctx, j, answers, errors.Is(err, books.ErrOverdrawn))
 			if errors.Is(err, ledger.ErrClosed) {
 				return 0, true, nil
 			}
 			if err != nil {
 				return 0, false, err
 			}
-			continue
 		case errors.Is(err, store.ErrUnknownOutcome):
-			// Whichever closing stands after this is obeyed, ours or a void.
-			standing, err := e.books.CloseVoid(ctx, j.org, j.hold, nil)
-			if err != nil {
-				return 0, false, err
-			}
-			if standing.Kind == books.Charge {
-				e.metrics.stored(j.service, answers, standing.Charged)
-				return len(answers), false, nil
+			// Whichever closing stands after this is obeyed: ours, another
+			// run's, or a void.
+			if _, voidErr := e.books.CloseVoid(ctx, j.org, j.hold, nil); voidErr != nil {
+				return 0, false, errors.Join(err, voidErr)
 			}
 			return 0, true, nil
-		case err != nil:
+		case e.db.Retry(err) && ctx.Err() == nil:
+			// The answers may have cost something: they are not thrown away.
+			pause(ctx, commitAgain)
+		default:
 			return 0, false, err
 		}
-		if err := e.books.Settle(ctx, j.org, j.hold, standing); err != nil {
-			e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", j.hold, "err", err)
-		}
-		if !first {
-			return 0, true, nil
-		}
-		e.metrics.stored(j.service, answers, standing.Charged)
-		return len(answers), false, nil
 	}
 	return 0, false, fmt.Errorf("enrich: commit %s: the account was loaded again %d times", j.hold, tries)
+}
+
+// settle tells the gate of a closing. If that fails the sweeper will.
+func (e *Engine) settle(ctx context.Context, j job, standing books.Standing) {
+	if err := e.books.Settle(ctx, j.org, j.hold, standing); err != nil {
+		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", j.hold, "err", err)
+	}
 }
 
 // tryCommit is one attempt at the transaction. first is false if a closing
@@ -68,6 +76,9 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 	closing := books.Closing{
 		Hold: j.hold, Org: j.org, Kind: books.Charge, Service: j.service,
 		Generation: held.Generation, Price: j.price, Scopes: j.scopes,
+	}
+	if held.Units > 0 {
+		closing.Price = lookup.Credits(held.Price) // of the first call, if this is a repeat
 	}
 	err = e.db.Write(ctx, func(tx *store.Tx) error {
 		if standing, first, err = books.Open(ctx, tx, closing, now); err != nil || !first {
@@ -85,7 +96,7 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 			case fresh[a.question]:
 				// The question is charged with its first row.
 				delete(fresh, a.question)
-				a.Credits = lookup.Credits(a.units()) * j.price
+				a.Credits = lookup.Credits(a.units()) * closing.Price
 				closing.Units += a.units()
 				closing.Rows = setBit(closing.Rows, a.Row)
 			default:
@@ -122,9 +133,14 @@ func setBit(bits []byte, i int64) []byte {
 }
 
 // holdAgain holds credits for answers whose hold was fenced off, and drops the
-// answers that the new hold cannot pay: they stay open.
-func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer) (ledger.Hold, []answer, error) {
-	if err := e.books.Ensure(ctx, j.org); err != nil {
+// answers that the new hold cannot pay: they stay open. load says that the gate
+// is wrong although it has SQL's generation.
+func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer, load bool) (ledger.Hold, []answer, error) {
+	refresh := e.books.Ensure
+	if load {
+		refresh = e.books.Load
+	}
+	if err := refresh(ctx, j.org); err != nil {
 		return ledger.Hold{}, nil, err
 	}
 	var want int64

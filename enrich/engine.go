@@ -64,6 +64,7 @@ var ErrUnavailable = errors.New("enrich: no provider could answer")
 type database interface {
 	store.Queryer
 	Write(ctx context.Context, fn func(tx *store.Tx) error) error
+	Retry(err error) bool
 	FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error)
 	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
 }

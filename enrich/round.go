@@ -51,14 +51,23 @@ func (e *Engine) RunRound(ctx context.Context, round store.Round) (Ending, error
 // settled makes sure that a round which is over in SQL is settled in the gate,
 // and says where its chunk is.
 func (e *Engine) settled(ctx context.Context, round store.Round, state store.ChunkState) (Ending, error) {
-	standing, err := books.Find(ctx, e.db, round.String())
-	if err == nil {
-		var batch store.Batch
-		if batch, err = store.BatchByID(ctx, e.db, round.Batch); err == nil {
-			err = e.books.Settle(ctx, batch.Org, round.String(), standing)
-		}
+	batch, err := store.BatchByID(ctx, e.db, round.Batch)
+	if err != nil {
+		return Ending{}, err
 	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	standing, err := books.Find(ctx, e.db, round.String())
+	switch {
+	case err == nil:
+		err = e.books.Settle(ctx, batch.Org, round.String(), standing)
+	case errors.Is(err, store.ErrNotFound) && state.Round == round.Round && state.Open > 0:
+		// The gate remembers a closing that SQL has lost: nothing can be held
+		// under this name any more.
+		_, err = e.books.CloseVoid(ctx, batch.Org, round.String(), nil)
+		state.Round++
+	case errors.Is(err, store.ErrNotFound):
+		err = nil
+	}
+	if err != nil {
 		return Ending{}, err
 	}
 	if state.Open == 0 {

@@ -143,6 +143,50 @@ func TestFencedRoundDropsWhatItCannotPay(t *testing.T) {
 	b.wantSound(slow, fast)
 }
 
+// The gate says that there is more than SQL has: the round pays what it can, and
+// the gate is put right.
+func TestGateAboveSQL(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 2*lookup.Credit)
+	accounts, err := b.rdb.Keys(t.Context(), "*:account:"+org).Result()
+	if err != nil || len(accounts) != 1 {
+		t.Fatalf("%v, %v", accounts, err)
+	}
+	if err := b.rdb.HSet(t.Context(), accounts[0], "available", 9000, "granted", 9000).Err(); err != nil {
+		t.Fatal(err)
+	}
+	id := b.batch(10, rows("hit", 0, 5)...).ID
+	if batch := b.drive(id); batch.Status != store.Paused || batch.Charged != 2*lookup.Credit {
+		t.Errorf("%s with %s charged, want the two credits used and a pause", batch.Status, batch.Charged)
+	}
+	if calls := b.vendor.calls(); calls != 5 {
+		t.Errorf("the vendor was asked %d times for 5 people", calls)
+	}
+	b.wantSound(id)
+}
+
+// SQL was set back to an older state than the gate's.
+func TestGateOfANewerGeneration(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
+	for range 3 {
+		if err := b.books.Load(t.Context(), org); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := b.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE accounts SET generation = 1 WHERE org = ?`, org)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := b.batch(10, rows("hit", 0, 5)...).ID
+	b.drive(id)
+	b.wantOutcome(id, store.RowCounts{Total: 5, Askable: 5, Asked: 5, Found: 5}, 5*lookup.Credit)
+	b.wantSound(id)
+}
+
 // Two workers run the same round at the same time.
 func TestSameRoundTwiceAtOnce(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ type Request struct {
 func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 	if row, err := store.GetLookup(ctx, e.db, r.Org, r.ID); !errors.Is(err, store.ErrNotFound) {
 		if err == nil {
-			err = e.settleLookup(ctx, r)
+			e.settleLookup(ctx, r)
 		}
 		return row, err
 	}
@@ -62,14 +62,17 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 	return row, nil
 }
 
-// settleLookup repeats the last step of a lookup whose answer was lost.
-func (e *Engine) settleLookup(ctx context.Context, r Request) error {
+// settleLookup repeats the last step of a lookup whose answer was lost. The row
+// is paid for and is given whether that succeeds or not.
+func (e *Engine) settleLookup(ctx context.Context, r Request) {
 	hold := store.LookupHold(r.ID)
 	standing, err := books.Find(ctx, e.db, hold)
-	if err != nil {
-		return err
+	if err == nil {
+		err = e.books.Settle(ctx, r.Org, hold, standing)
 	}
-	return e.books.Settle(ctx, r.Org, hold, standing)
+	if err != nil {
+		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", hold, "err", err)
+	}
 }
 
 // pause waits for d, or less if ctx ends first.

@@ -107,6 +107,25 @@ func TestLookupWhoseEndIsLost(t *testing.T) {
 	b.wantSound()
 }
 
+// The price rises between a lookup's hold and its repeat: what was held is what
+// it costs.
+func TestPriceRisesInMidLookup(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 10*lookup.Credit)
+	r := b.request("hit", 1)
+	_, err := b.books.Hold(t.Context(), ledger.HoldRequest{ // and then its process died
+		Org: org, ID: store.LookupHold(r.ID), Want: 1, Least: 1, Price: int64(lookup.Credit), Life: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Price = 3 * lookup.Credit
+	if row, err := b.engine.Lookup(t.Context(), r); err != nil || row.Credits != lookup.Credit {
+		t.Errorf("%+v, %v; want it at the price that was held", row, err)
+	}
+	b.wantSound()
+}
+
 // Many at once with too few credits: as many answers as credits, none for free.
 func TestLookupsNeverOverspend(t *testing.T) {
 	t.Parallel()

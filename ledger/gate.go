@@ -86,6 +86,7 @@ type Hold struct {
 	Units      int64 // at most so many may be charged under it
 	Generation int64 // of the account; a charge must be of the same
 	Available  int64 // of the account after it, millicredits
+	Price      int64 // of a unit, millicredits: the first call's, if this was a repeat
 }
 
 // Hold sets credits aside. Repeating it returns the first answer. Errors:
@@ -106,13 +107,13 @@ func (g *Gate) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
 	if err != nil {
 		return Hold{}, fmt.Errorf("ledger: hold %s: %w", r.ID, err)
 	}
-	n, err := numbers(reply, 6)
+	n, err := numbers(reply, 7)
 	if err != nil {
 		return Hold{}, fmt.Errorf("ledger: hold %s: %w", r.ID, err)
 	}
 	switch reply[0] {
 	case "held":
-		return Hold{Units: n[0], Generation: n[1], Available: n[2]}, nil
+		return Hold{Units: n[0], Generation: n[1], Available: n[2], Price: n[5]}, nil
 	case "closed":
 		return Hold{}, ErrClosed
 	case "missing":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -369,4 +370,27 @@ func spendSome(ctx context.Context, gate *ledger.Gate, id string) (captured int6
 		return 0, err
 	}
 	return gate.Settle(ctx, org, id, (held.Units+1)/2*1000, held.Generation)
+}
+
+// A Redis without memory refuses new holds, but credits can still be released.
+func TestFullRedisReleases(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: strings.TrimPrefix(testredis.Own(t), "unix://")})
+	t.Cleanup(func() {
+		if err := rdb.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	gate := loaded(t, rdb, 10_000)
+	hold(t, gate, request("a", 4))
+	if err := rdb.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gate.Hold(t.Context(), request("b", 1)); err == nil {
+		t.Error("a full Redis took a hold")
+	}
+	if captured := settle(t, gate, "a", 1000, 1); captured != 1000 {
+		t.Errorf("captured %d, want 1000", captured)
+	}
+	wantBalance(t, gate, 9000, 0, 1000)
 }

@@ -29,6 +29,9 @@ if not hold[1] then
   return answer('absent', 0)
 end
 
+-- A full Redis refuses what takes memory, but lets a script go on that has written:
+-- what takes none comes first, so that credits can be released all the same.
+redis.call('ZREM', KEYS[4], ARGV[1])
 local captured = 0
 if current then
   local amount = tonumber(hold[2]) * tonumber(hold[3])
@@ -50,5 +53,4 @@ end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 'state', 'closed', 'captured', int(captured))
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('ZREM', KEYS[4], ARGV[1])
 return answer('settled', captured)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -243,16 +244,28 @@ func (d *DB) PauseBatch(ctx context.Context, org, id string, now time.Time) (Bat
 // ResumeBatch lets a paused batch run again. One that is not paused is left as
 // it is; an ended one is [ErrConflict].
 func (d *DB) ResumeBatch(ctx context.Context, org, id string) (Batch, error) {
-	return d.change(ctx, org, id, func(tx *Tx, b Batch) error {
+	return d.resume(ctx, org, id, func(b Batch) bool { return b.Status == Paused })
+}
+
+// ResumeForCredits is [ResumeBatch] for a batch that was paused for credits; one
+// that its owner has paused since is left alone.
+func (d *DB) ResumeForCredits(ctx context.Context, org, id string) (Batch, error) {
+	return d.resume(ctx, org, id, func(b Batch) bool { return b.Status == Paused && b.PauseReason == PauseCredits })
+}
+
+func (d *DB) resume(ctx context.Context, org, id string, may func(Batch) bool) (Batch, error) {
+	before := func(tx *Tx) error {
+		// The time it was paused does not count against its rows' deadline. The
+		// chunks come first, as in a commit, or the two could lock each other out.
+		return exec(ctx, tx, -1, `UPDATE chunks SET asked_at = 0 WHERE batch = ? AND open > 0 AND asked_at <> 0
+			AND EXISTS (SELECT 1 FROM batches WHERE id = ? AND org = ? AND status = 'paused')`, id, id, org)
+	}
+	return d.changeAfter(ctx, org, id, before, func(tx *Tx, b Batch) error {
 		if b.Status.Ended() {
 			return ErrConflict
 		}
-		if b.Status != Paused {
+		if !may(b) {
 			return nil
-		}
-		// The time it was paused does not count against its rows' deadline.
-		if err := exec(ctx, tx, -1, `UPDATE chunks SET asked_at = 0 WHERE batch = ? AND open > 0 AND asked_at <> 0`, id); err != nil {
-			return err
 		}
 		return exec(ctx, tx, 1, `UPDATE batches SET status = CASE WHEN started_at = 0 THEN 'accepted' ELSE 'running' END, pause_reason = '', paused_at = 0
 			WHERE id = ?`, id)
@@ -274,8 +287,17 @@ func (d *DB) CancelBatch(ctx context.Context, org, id string, now time.Time) (Ba
 }
 
 func (d *DB) change(ctx context.Context, org, id string, fn func(tx *Tx, b Batch) error) (Batch, error) {
+	return d.changeAfter(ctx, org, id, func(*Tx) error { return nil }, fn)
+}
+
+// changeAfter changes a batch that nobody else changes meanwhile. before runs
+// first, without the batch being locked.
+func (d *DB) changeAfter(ctx context.Context, org, id string, before func(tx *Tx) error, fn func(tx *Tx, b Batch) error) (Batch, error) {
 	var b Batch
 	err := d.Write(ctx, func(tx *Tx) (err error) {
+		if err = before(tx); err != nil {
+			return err
+		}
 		if b, err = oneBatch(ctx, tx, `id = ? AND org = ? AND status <> 'intake'`+d.dialect.forUpdate, id, org); err != nil {
 			return err
 		}
@@ -310,17 +332,45 @@ func ActiveBatches(ctx context.Context, q Queryer) ([]Batch, error) {
 // DropAbandonedIntakes deletes batches whose upload ended before it was whole:
 // those of id, if one is named, else those begun before the given time.
 func (d *DB) DropAbandonedIntakes(ctx context.Context, id string, before time.Time) error {
+	return d.dropIntakes(ctx, `id = ? OR (? = '' AND created_at < ?)`, id, id, millis(before))
+}
+
+// dropIntakes deletes the uploads that meet the condition. Their rows are locked
+// first: one that is accepted meanwhile is accepted whole, or not at all.
+func (d *DB) dropIntakes(ctx context.Context, condition string, args ...any) error {
 	err := d.Write(ctx, func(tx *Tx) error {
-		abandoned := `SELECT id FROM batches WHERE status = 'intake' AND (id = ? OR (? = '' AND created_at < ?))`
-		for _, table := range []string{"chunks", "duplicates"} {
-			if err := exec(ctx, tx, -1, `DELETE FROM `+table+` WHERE batch IN (`+abandoned+`)`, id, id, millis(before)); err != nil {
-				return err
+		ids, err := texts(tx.QueryContext(ctx, `SELECT id FROM batches WHERE status = 'intake' AND (`+condition+`)`+d.dialect.forUpdate, args...))
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			for _, of := range []string{"chunks WHERE batch", "duplicates WHERE batch", "batches WHERE id"} {
+				if err := exec(ctx, tx, -1, `DELETE FROM `+of+` = ?`, id); err != nil {
+					return err
+				}
 			}
 		}
-		return exec(ctx, tx, -1, `DELETE FROM batches WHERE id IN (`+abandoned+`)`, id, id, millis(before))
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("store: drop abandoned intakes: %w", err)
 	}
 	return nil
+}
+
+// texts reads rows of one text.
+func texts(rows *sql.Rows, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, rows.Err()
 }

@@ -30,6 +30,7 @@ type DB struct {
 type dialect struct {
 	bind      func(query string) string // writes parameters as the database wants them
 	unique    func(err error) bool      // whether err is a violated unique or primary key
+	retry     func(err error) bool      // whether the same transaction may well succeed if it is run again
 	forUpdate string                    // keeps a row that was read from changing until the end
 	// findAnswers reads question, result, provider and answered_at of answers.
 	findAnswers func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error)
@@ -115,6 +116,12 @@ func exec(ctx context.Context, tx *Tx, want int64, query string, args ...any) er
 		return ErrConflict
 	}
 	return nil
+}
+
+// Retry reports whether err, of a transaction that was not committed, may be gone
+// if it is run again: the way to the database, a deadlock, a lock not got in time.
+func (d *DB) Retry(err error) bool {
+	return !errors.Is(err, ErrUnknownOutcome) && (Unreachable(err) || d.dialect.retry(err))
 }
 
 // rowsAStatement is how many rows one statement reads or writes; databases

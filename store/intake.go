@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -85,6 +86,9 @@ func (u *Upload) flush(ctx context.Context) error {
 		}
 	}
 	err = u.db.Write(ctx, func(tx *Tx) error {
+		if err := u.own(ctx, tx); err != nil {
+			return err
+		}
 		for part := range slices.Chunk(repeats, 3*rowsAStatement) {
 			if err := exec(ctx, tx, -1, `INSERT INTO duplicates (batch, row, original) VALUES `+values(len(part)/3, 3), part...); err != nil {
 				return err
@@ -99,6 +103,18 @@ func (u *Upload) flush(ctx context.Context) error {
 	u.count(counts)
 	u.rows = u.rows[:0]
 	return nil
+}
+
+// own makes sure that the batch is still this upload's: another request may have
+// taken it over and begun again under the same id.
+func (u *Upload) own(ctx context.Context, tx *Tx) error {
+	var one int
+	err := tx.QueryRowContext(ctx, `SELECT 1 FROM batches WHERE id = ? AND status = 'intake' AND created_at = ?`+u.db.dialect.forUpdate,
+		u.batch.ID, millis(u.batch.CreatedAt)).Scan(&one)
+	if err = notFound(err); errors.Is(err, ErrNotFound) {
+		err = ErrConflict
+	}
+	return err
 }
 
 // count adds a chunk that was stored.
@@ -127,6 +143,9 @@ func (u *Upload) Accept(ctx context.Context, now time.Time) (Batch, error) {
 		b.Status, b.FinishedAt = Completed, now.UTC().Truncate(time.Millisecond)
 	}
 	err := u.db.Write(ctx, func(tx *Tx) error {
+		if err := u.own(ctx, tx); err != nil {
+			return err
+		}
 		return exec(ctx, tx, 1, `UPDATE batches SET status = ?, chunks = ?, open_chunks = ?, total = ?, askable = ?, invalid = ?, duplicate = ?, finished_at = ?
 			WHERE id = ? AND status = 'intake'`,
 			b.Status, b.Chunks, b.OpenChunks, b.Rows.Total, b.Rows.Askable, b.Rows.Invalid, b.Rows.Duplicate, millis(b.FinishedAt), b.ID)
@@ -139,5 +158,5 @@ func (u *Upload) Accept(ctx context.Context, now time.Time) (Batch, error) {
 
 // Abort deletes what was stored of an upload that will not be accepted.
 func (u *Upload) Abort(ctx context.Context) error {
-	return u.db.DropAbandonedIntakes(ctx, u.batch.ID, time.Time{})
+	return u.db.dropIntakes(ctx, `id = ? AND created_at = ?`, u.batch.ID, millis(u.batch.CreatedAt))
 }

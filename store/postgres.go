@@ -6,6 +6,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,12 +36,19 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 		// pgx's own text repeats what it could not read.
 		return nil, errors.New("store: the database's URL cannot be read; want postgres://user:password@host:5432/name")
 	}
+	// A process that vanishes in mid-transaction must not keep its rows locked,
+	// and nobody waits for a lock for ever.
+	maps.Copy(config.RuntimeParams, map[string]string{
+		"idle_in_transaction_session_timeout": "10s", "lock_timeout": "10s", "statement_timeout": "60s",
+		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+	})
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(postgresConnections)
 	pool.SetMaxIdleConns(postgresConnections)
 	db := &DB{read: pool, write: pool, dialect: &dialect{
 		bind:      numberParameters(),
 		unique:    uniqueInPostgres,
+		retry:     retryInPostgres,
 		forUpdate: " FOR UPDATE",
 		// One look into the index a question. With IN, a table that was not
 		// analysed yet is read from end to end for every chunk.
@@ -61,6 +70,12 @@ func (d *DB) migratePostgres(ctx context.Context, pool *sql.DB) error {
 		return fmt.Errorf("store: migrations: %w", err)
 	}
 	return migrate(ctx, pool, goose.DialectPostgres, postgresMigrations, "migrations/postgres", goose.WithSessionLocker(locker))
+}
+
+// retryInPostgres: a deadlock, a serialization failure, a lock not got in time.
+func retryInPostgres(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{"40P01", "40001", "55P03"}, e.Code)
 }
 
 func uniqueInPostgres(err error) bool {

@@ -45,6 +45,7 @@ func OpenSQLite(ctx context.Context, file string) (*DB, error) {
 	db := &DB{read: read, write: write, dialect: &dialect{
 		bind:   func(query string) string { return query },
 		unique: uniqueInSQLite,
+		retry:  func(error) bool { return false }, // one writer, who waits for the lock
 		findAnswers: func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error) {
 			return q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
 				WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(questions)), append([]any{org, since}, anys(questions)...)...)

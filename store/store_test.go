@@ -284,6 +284,56 @@ func TestStatusChanges(t *testing.T) {
 	})
 }
 
+// The owner pauses a batch just before the sweeper, which saw it waiting for
+// credits, resumes it.
+func TestCreditsDoNotResumeWhatTheOwnerPaused(t *testing.T) {
+	t.Parallel()
+	teststore.Each(t, func(t *testing.T, db *store.DB) {
+		a := org(t, db, "org_a")
+		id := upload(t, db, a, ask("one")).ID
+		if paused, err := db.PauseForCredits(t.Context(), id, 0, start); err != nil || !paused {
+			t.Fatalf("paused %t, %v", paused, err)
+		}
+		if _, err := db.PauseBatch(t.Context(), a, id, start); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := db.ResumeForCredits(t.Context(), a, id); err != nil || b.Status != store.Paused || b.PauseReason != store.PauseUser {
+			t.Errorf("%s (%s), %v; want it paused by its owner", b.Status, b.PauseReason, err)
+		}
+	})
+}
+
+// A request stalls, another takes its batch over and begins again; then the
+// first wakes up.
+func TestUploadThatWasTakenOver(t *testing.T) {
+	t.Parallel()
+	teststore.Each(t, func(t *testing.T, db *store.DB) {
+		a := org(t, db, "org_a")
+		first := begin(t, db, a, ask("one"))
+		stalled := first.Batch()
+		if err := db.DropAbandonedIntakes(t.Context(), stalled.ID, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		stalled.CreatedAt = start.Add(time.Minute)
+		second, err := db.BeginUpload(t.Context(), stalled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := first.Accept(t.Context(), start); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("the first is accepted: %v", err)
+		}
+		if err := first.Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Add(t.Context(), ask("one")); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := second.Accept(t.Context(), start); err != nil || b.Rows.Total != 1 {
+			t.Errorf("the second: %+v, %v", b.Rows, err)
+		}
+	})
+}
+
 func TestRoundsAdvanceByCompareAndSet(t *testing.T) {
 	t.Parallel()
 	teststore.Each(t, func(t *testing.T, db *store.DB) {

@@ -48,7 +48,7 @@ func (f *fleet) worker(name string) *tasks.Runner {
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{&f.vendor}}}
 	engine := enrich.New(enrich.Config{}, f.db, f.books, waterfalls, nil, log, time.Now)
 	r := tasks.NewRunner(tasks.Config{
-		Worker: name, Poll: 10 * time.Millisecond, Sweep: 50 * time.Millisecond, StopTime: 5 * time.Second,
+		Worker: name, Poll: 10 * time.Millisecond, Sweep: 50 * time.Millisecond, Silence: time.Second, StopTime: 5 * time.Second,
 	}, f.dispatcher, engine, f.books, time.Now)
 	if err := r.Start(); err != nil {
 		f.t.Fatal(err)

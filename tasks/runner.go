@@ -83,11 +83,14 @@ type Runner struct {
 	servers []*asynq.Server
 	stop    context.CancelFunc // ends sweeping, and tells chunks to come to an end
 	sweeps  sync.WaitGroup
+	still   context.CancelFunc // ends beating, once no chunk is left
+	beats   sync.WaitGroup
+	pulse   pulse
 }
 
 // NewRunner returns a worker that has not been started.
 func NewRunner(cfg Config, d *Dispatcher, engine Engine, b *books.Books, now func() time.Time) *Runner {
-	return &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now, stop: func() {}}
+	return &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now, stop: func() {}, still: func() {}}
 }
 
 // Start begins to run tasks.
@@ -129,6 +132,9 @@ func (r *Runner) Start() error {
 		r.servers = append(r.servers, server)
 	}
 	r.sweeps.Go(func() { r.sweepLoop(working) })
+	beating, still := context.WithCancel(context.Background())
+	r.still = still
+	r.beats.Go(func() { r.beatLoop(beating) })
 	return nil
 }
 
@@ -142,6 +148,8 @@ func (r *Runner) Stop() {
 	}
 	all.Wait()
 	r.sweeps.Wait()
+	r.still()
+	r.beats.Wait()
 }
 
 // errLater marks an error that is not the task's fault.
@@ -172,13 +180,17 @@ func (r *Runner) runChunk(ctx context.Context, task *asynq.Task) error {
 	ending, err := r.engine.RunRound(ctx, round)
 	// The answer must go out although the worker is stopping.
 	ctx = context.WithoutCancel(ctx)
-	if gone := r.rdb.HDel(ctx, runningKey, round.String()).Err(); gone != nil && err == nil {
-		err = gone
-	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errLater, err)
 	}
-	return r.finish(ctx, p.Org, p.Service, round, ending)
+	if err := r.finish(ctx, p.Org, p.Service, round, ending); err != nil {
+		return err
+	}
+	// Last: a worker that dies before it is taken over from at once.
+	if err := r.rdb.HDel(ctx, runningKey, round.String()).Err(); err != nil {
+		r.log.WarnContext(ctx, "a finished round is still noted as running", "round", round.String(), "err", err)
+	}
+	return nil
 }
 
 // finish frees a round's place in its window and enqueues what was handed out.
@@ -219,7 +231,7 @@ func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) err
 			continue
 		}
 		if err == nil {
-			b, err = r.db.ResumeBatch(ctx, b.Org, b.ID)
+			b, err = r.db.ResumeForCredits(ctx, b.Org, b.ID)
 		}
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 			continue // it ended meanwhile

@@ -2,23 +2,17 @@ package tasks
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/hibiken/asynq"
 
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
-
-//go:embed beat.lua
-var beatSource string
-
-var beatScript = redis.NewScript(beatSource)
 
 const (
 	workersKey = "magpie:workers" // zset: worker → last beat
@@ -33,6 +27,8 @@ const (
 	// stuckAfter is when a round that is still in flight is voided: its task
 	// may sit in Asynq's archive, where its id is taken for ever.
 	stuckAfter = 2 * chunkTimeout
+	// rescueTime bounds the rescue of one round: its row may be locked.
+	rescueTime = 15 * time.Second
 	// abandonedAfter is when an upload that was never accepted is deleted.
 	abandonedAfter = time.Hour
 )
@@ -80,10 +76,7 @@ func (r *Runner) sweepSeldom(ctx context.Context) error {
 
 // takeOver gives the chunks of silent workers to others.
 func (r *Runner) takeOver(ctx context.Context) error {
-	silent, err := beatScript.Run(ctx, r.rdb, []string{workersKey}, r.cfg.Worker, r.cfg.Silence.Milliseconds()).StringSlice()
-	if err != nil {
-		return fmt.Errorf("tasks: beat: %w", err)
-	}
+	silent := r.pulse.silent()
 	if len(silent) == 0 {
 		return nil
 	}
@@ -92,13 +85,14 @@ func (r *Runner) takeOver(ctx context.Context) error {
 		return fmt.Errorf("tasks: take over: %w", err)
 	}
 	for _, worker := range silent {
+		var errs []error
 		for member, by := range running {
-			if by != worker {
-				continue
+			if by == worker {
+				errs = append(errs, r.rescue(ctx, member)) // one that cannot be rescued yet does not hold up the others
 			}
-			if err := r.rescue(ctx, member); err != nil {
-				return err
-			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
 		}
 		if err := r.rdb.ZRem(ctx, workersKey, worker).Err(); err != nil {
 			return fmt.Errorf("tasks: take over: %w", err)
@@ -110,6 +104,8 @@ func (r *Runner) takeOver(ctx context.Context) error {
 
 // rescue voids a round that nobody runs any more and lets its chunk go on.
 func (r *Runner) rescue(ctx context.Context, member string) error {
+	ctx, cancel := context.WithTimeout(ctx, rescueTime)
+	defer cancel()
 	round, err := store.ParseRound(member)
 	if err != nil {
 		return errors.Join(err, r.rdb.HDel(ctx, runningKey, member).Err())
@@ -188,6 +184,11 @@ func (r *Runner) sweepWindow(ctx context.Context, w window, batches []store.Batc
 		}
 	}
 	for ended := range v.batches {
+		// It may have been accepted since the list was read.
+		status, err := store.BatchStatus(ctx, r.db, ended)
+		if err == nil && (status == store.Accepted || status == store.Running) {
+			continue
+		}
 		if err := w.forget(ctx, ended); err != nil {
 			return err
 		}
@@ -209,10 +210,26 @@ func (r *Runner) checkInFlight(ctx context.Context, w window, member string, age
 	if err != nil {
 		return err
 	}
-	if age > stuckAfter {
+	if age > stuckAfter && r.stuck(member) {
 		return r.void(ctx, w.org, w.service, round)
 	}
 	return r.enqueue(ctx, w, Bulk, []store.Round{round})
+}
+
+// stuck reports whether a round's task will never run: it is in the archive, or
+// nowhere. One that waits for its turn in a long queue is not stuck.
+func (r *Runner) stuck(member string) bool {
+	inspector := asynq.NewInspectorFromRedisClient(r.rdb)
+	for _, queue := range []string{Bulk, Express} {
+		info, err := inspector.GetTaskInfo(queue, member)
+		if err == nil {
+			return info.State == asynq.TaskStateArchived
+		}
+		if !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+			return false
+		}
+	}
+	return true
 }
 
 // sweepPaused resumes batches whose wake-up was lost.
