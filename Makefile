@@ -44,11 +44,11 @@ lint: ## check format, go vet and golangci-lint
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
 
-bench: ## run the Go benchmarks and keep the figures in build/bench.txt
-# These are micro-benchmarks of single packages on this machine, one run each:
-# good for comparing two commits (with benchstat), not a claim about throughput.
-	@mkdir -p build
-	go test -run '^$$' -bench . -benchmem ./... > build/bench.txt; status=$$?; cat build/bench.txt; exit $$status
+bench: ## measure against plain ways of doing the same (NAME=… for one figure)
+# Needs redis-server and PostgreSQL's programs; starts and ends its own. What the
+# figures in build/bench.json mean is in docs/benchmarks.md.
+	@CGO_ENABLED=0 go build -o build/bench ./bench
+	build/bench -name "$(NAME)"
 
 soak: ## run the tests once more, one package at a time, the long ones at full length
 # Tests that can run longer ask for MAGPIE_SOAK.

@@ -37,6 +37,11 @@ var layers = []layer{
 		because:  "it writes a file of data and needs nothing of ours",
 	},
 	{
+		packages: "bench",
+		may:      []string{"*", "*/*"},
+		because:  "it drives the program from outside, and its parts one at a time",
+	},
+	{
 		packages: "internal/*",
 		may:      []string{"*", "*/*"},
 		because:  "test support serves the tests of every package",
