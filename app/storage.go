@@ -88,23 +88,23 @@ func (a *App) openRedis(ctx context.Context, setting, url string) (redis.Univers
 	client := redis.NewClient(options)
 	err = a.await(ctx, "Redis ("+setting+")", func() error { return client.Ping(ctx).Err() })
 	if err == nil {
-		err = refuseEviction(ctx, client, setting)
+		err = refuseEviction(ctx, client)
 	}
 	if err != nil {
-		return nil, errors.Join(err, client.Close())
+		return nil, errors.Join(fmt.Errorf("app: the Redis of %s: %w", setting, err), client.Close())
 	}
 	return client, nil
 }
 
 // refuseEviction refuses a Redis that throws keys away when its memory is full:
 // tasks and holds are not a cache. A server that does not tell is trusted.
-func refuseEviction(ctx context.Context, client *redis.Client, setting string) error {
+func refuseEviction(ctx context.Context, client *redis.Client) error {
 	config, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
 	if err != nil {
 		return nil //nolint:nilerr // managed servers often forbid CONFIG
 	}
 	if policy := config["maxmemory-policy"]; policy != "" && policy != "noeviction" {
-		return fmt.Errorf("app: the Redis of %s has maxmemory-policy %s and would throw tasks and credits away when it is full; set maxmemory-policy noeviction", setting, policy)
+		return fmt.Errorf("it has maxmemory-policy %s and would throw tasks and credits away when it is full; set maxmemory-policy noeviction", policy)
 	}
 	return nil
 }
