@@ -253,8 +253,8 @@ func TestMachinePathRule(t *testing.T) {
 		{"at the start", note("/wor" + "k/main"), "docs/a.md: mentions a path"},
 		{"in a sentence", note("see `/roo" + "t/go/bin`."), "docs/a.md: mentions a path"},
 		{"a person's", note("in /hom" + "e/jo/src"), "docs/a.md: mentions a path"},
-		{"part of an address", note("https://example.com/work/list"), ""},
-		{"part of a path", note("docs/work/list and ./home/x/y"), ""},
+		{"part of an address", note("https://example.com/home/list"), ""},
+		{"part of a path", note("docs/root/list and ./home/x/y"), ""},
 		{"a directory of the system", note("/usr/local/bin, /tmp/x"), ""},
 	})
 }
