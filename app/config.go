@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/lookup"
@@ -57,8 +56,6 @@ type Config struct {
 	HunterVendor, ProspeoVendor Vendor
 	// Hunter and Prospeo are how much of the vendors may be used.
 	Hunter, Prospeo providers.Limits
-	// CallTimeout bounds one call to a vendor; 0 for the adapters' default.
-	CallTimeout time.Duration
 	// ChunkRows is how many rows a chunk has; 0 for 100.
 	ChunkRows int64
 	// Window is how many chunks of an organization and service may be

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ func Run(ctx context.Context, role Role, args []string, getenv func(string) stri
 	validate := flags.Bool("validate", false, "check the settings, print them without secrets, and exit")
 	flags.Usage = func() { usage(role, stderr) }
 	if err := flags.Parse(args); err != nil {
-		if err == flag.ErrHelp { //nolint:errorlint // flag returns it as it is
+		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return 2

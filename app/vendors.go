@@ -38,7 +38,7 @@ func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) 
 		if v.vendor.URL != "" {
 			v.url = v.vendor.URL
 		}
-		call := providers.NewHTTP(v.adapter, providers.HTTPConfig{BaseURL: v.url, Key: v.vendor.Key, Timeout: a.cfg.CallTimeout})
+		call := providers.NewHTTP(v.adapter, providers.HTTPConfig{BaseURL: v.url, Key: v.vendor.Key})
 		finders = append(finders, providers.NewGuard(call, v.limits, metrics, a.cfg.Log))
 	}
 	return providers.Waterfalls{

@@ -56,7 +56,7 @@ func (a answer) units() int64 {
 // report says how a job went.
 type report struct {
 	refused *ledger.InsufficientError // no credits for the rows that were left
-	closed  bool                      // somebody else closed the hold first
+	closed  bool                      // the closing that stands may be another's: SQL knows
 	stored  int                       // rows answered, with the hold closed by this run
 	left    int                       // rows still open
 	later   time.Duration             // after which asking them makes sense; 0: at once
