@@ -50,13 +50,13 @@ var layers = []layer{
 		packages: "app",
 		may: []string{
 			"api", "web", "intake", "tasks", "enrich", "alerts", "webhooks", "providers", "providers/*",
-			"books", "store", "ledger", "client", "lookup",
+			"books", "store", "ledger", "client", "logging", "lookup",
 		},
 		because: "app is the only place that knows every package",
 	},
 	{
 		packages: "api",
-		may:      []string{"intake", "tasks", "enrich", "alerts", "webhooks", "providers", "books", "store", "ledger", "lookup"},
+		may:      []string{"intake", "tasks", "enrich", "alerts", "webhooks", "providers", "books", "store", "ledger", "logging", "lookup"},
 		because:  "HTTP is the outermost shell; it learns about vendors only through app",
 	},
 	{
@@ -72,13 +72,13 @@ var layers = []layer{
 	},
 	{
 		packages: "tasks",
-		may:      []string{"enrich", "alerts", "webhooks", "providers", "books", "store", "ledger", "lookup"},
+		may:      []string{"enrich", "alerts", "webhooks", "providers", "books", "store", "ledger", "logging", "lookup"},
 		never:    []string{"net/http"},
 		because:  "a worker runs without the API, so tasks must not know it",
 	},
 	{
 		packages: "enrich",
-		may:      []string{"providers", "books", "store", "ledger", "lookup"},
+		may:      []string{"providers", "books", "store", "ledger", "logging", "lookup"},
 		never:    []string{"github.com/hibiken", "net/http"},
 		because:  "a lookup is the same for a batch row and an API call, so it knows neither queue nor HTTP",
 	},
@@ -126,6 +126,11 @@ var layers = []layer{
 		may:      []string{"lookup"},
 		never:    []string{"database/sql", "github.com/hibiken", "github.com/redis"},
 		because:  "other people's programs import the client and must not inherit the server",
+	},
+	{
+		packages: "logging",
+		never:    []string{"database/sql", "github.com/hibiken", "github.com/redis", "net/http"},
+		because:  "everybody may put ids into a context, so it imports none of our packages",
 	},
 	{
 		packages: "lookup",
