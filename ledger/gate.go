@@ -6,26 +6,64 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
+// LongestHold is the longest life of a hold, however often it is extended. What
+// is left of a lot expires for good when it has passed after the lot's end: only
+// then can no hold opened before bring anything back to it or charge it.
+const LongestHold = time.Hour
+
+// tombstoneLife is how long the gate remembers that a hold was closed: longer
+// than a queue retries. Forgetting it is harmless, SQL has the closing.
+const tombstoneLife = 48 * time.Hour
+
 var (
+	//go:embed account.lua
+	accountSource string
+	//go:embed lots.lua
+	lotsSource string
 	//go:embed hold.lua
 	holdSource string
+	//go:embed extend.lua
+	extendSource string
 	//go:embed settle.lua
 	settleSource string
 	//go:embed grant.lua
 	grantSource string
+	//go:embed refresh.lua
+	refreshSource string
+	//go:embed refund.lua
+	refundSource string
 	//go:embed load.lua
 	loadSource string
+	//go:embed threshold.lua
+	thresholdSource string
+	//go:embed balance.lua
+	balanceSource string
 
-	holdScript   = redis.NewScript(holdSource)
-	settleScript = redis.NewScript(settleSource)
-	grantScript  = redis.NewScript(grantSource)
-	loadScript   = redis.NewScript(loadSource)
+	holdScript      = script(holdSource)
+	extendScript    = script(extendSource)
+	settleScript    = script(settleSource)
+	grantScript     = script(lotsSource + grantSource)
+	refreshScript   = script(lotsSource + refreshSource)
+	refundScript    = script(lotsSource + refundSource)
+	loadScript      = script(lotsSource + loadSource)
+	thresholdScript = script(thresholdSource)
+	balanceScript   = script(balanceSource)
 )
+
+func script(source string) *redis.Script { return redis.NewScript(whole(source)) }
+
+// whole puts what all scripts need before one of them.
+func whole(source string) string {
+	constants := fmt.Sprintf("local LONGEST, MAXLOTS = %d, %d\n", LongestHold.Milliseconds(), MaxLots)
+	return constants + accountSource + source
+}
 
 var (
 	// ErrMissing means that the gate has not got the account. Load it from SQL
@@ -37,39 +75,75 @@ var (
 	// ErrClosed means that the hold was settled before. What its closing in SQL
 	// says stands; holding again under the same id is not possible.
 	ErrClosed = errors.New("ledger: the hold is closed")
-	// ErrGap means that an earlier grant has not reached the gate. Load the account.
-	ErrGap = errors.New("ledger: an earlier grant is missing")
+	// ErrGap means that the gate cannot apply a grant: an earlier one has not
+	// reached it, or there is no room for another lot. Load the account.
+	ErrGap = errors.New("ledger: the grant cannot be applied in its order")
+	// ErrCorrupt means that a key of the account holds what no script wrote.
+	// Nothing was changed. Load the account, and [Gate.Forget] the hold.
+	ErrCorrupt = errors.New("ledger: a key is corrupt")
 )
-
-// InsufficientError means that a hold was refused: too few credits, or a
-// scope's limit is reached. Nothing was changed or recorded.
-type InsufficientError struct {
-	Available, Held int64 // of the account, millicredits
-	Grant           int64 // number of the last grant the gate has seen
-}
-
-func (e *InsufficientError) Error() string {
-	return fmt.Sprintf("ledger: too few credits: %d millicredits available, %d held", e.Available, e.Held)
-}
-
-// tombstoneLife is how long the gate remembers that a hold was closed: longer
-// than a queue retries. Forgetting it is harmless, SQL has the closing.
-const tombstoneLife = 48 * time.Hour
 
 // Gate is the live balances and holds of all accounts in one Redis. It is safe
 // for concurrent use by any number of processes.
 type Gate struct {
-	rdb redis.UniversalClient
+	rdb   redis.UniversalClient
+	flow  flow
+	epoch atomic.Int64
+	// For tests: a clock instead of the server's, other scripts instead of ours.
+	clock   func() int64
+	scripts map[*redis.Script]*redis.Script
 }
 
 // New returns the gate kept in rdb.
-func New(rdb redis.UniversalClient) *Gate { return &Gate{rdb: rdb} }
+func New(rdb redis.UniversalClient) *Gate { return &Gate{rdb: rdb, flow: flow{rdb: rdb}} }
+
+// SetEpoch makes accounts that were loaded in an older epoch count as missing.
+// An epoch ends when a Redis is met that was not known: it may have been
+// promoted from a replica that lagged. An epoch never goes back.
+func (g *Gate) SetEpoch(epoch int64) {
+	for {
+		now := g.epoch.Load()
+		if epoch <= now || g.epoch.CompareAndSwap(now, epoch) {
+			return
+		}
+	}
+}
+
+// run runs a script and returns the words of its answer.
+func (g *Gate) run(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]string, error) {
+	return g.runIn(ctx, g.epoch.Load(), s, keys, args...)
+}
+
+func (g *Gate) runIn(ctx context.Context, epoch int64, s *redis.Script, keys []string, args ...any) ([]string, error) {
+	if other := g.scripts[s]; other != nil {
+		s = other
+	}
+	now := ""
+	if g.clock != nil {
+		now = strconv.FormatInt(g.clock(), 10)
+	}
+	text, err := g.flow.run(ctx, s, keys, append([]any{epoch, now}, args...))
+	if err != nil {
+		if key, ok := strings.CutPrefix(err.Error(), "CORRUPT "); ok {
+			return nil, fmt.Errorf("%w: %s", ErrCorrupt, key)
+		}
+		return nil, err
+	}
+	if text == "missing" {
+		return nil, ErrMissing
+	}
+	return strings.Split(text, " "), nil
+}
 
 // Scope is something whose spending is counted on its own, such as a batch or
 // an API key's month, and may be limited.
 type Scope struct {
-	Name  string
-	Limit int64 // most millicredits in all; 0 for no limit
+	Name  string // without spaces
+	Limit int64  // most millicredits in all; 0 for no limit
+	// Share is how much of the account's balance, available and held, the scope
+	// may have held at once, in thousandths; 0 for no limit. One unit may always
+	// be held, however small the balance.
+	Share int64
 }
 
 // HoldRequest asks for credits for up to Want units of work.
@@ -78,195 +152,211 @@ type HoldRequest struct {
 	Want, Least int64 // units; 1 ≤ Least ≤ Want
 	Price       int64 // millicredits a unit
 	Scopes      []Scope
-	Life        time.Duration // after which a sweeper may close it
+	Life        time.Duration // after which a sweeper may close it; at most LongestHold
+	// Opened is when credits were first held for this work, if this hold takes
+	// the place of one that a load released: lots that have expired since may
+	// then be used. Zero for now.
+	Opened time.Time
+}
+
+func (r HoldRequest) check() error {
+	if r.Least < 1 || r.Want < r.Least || r.Price < 0 || r.Life <= 0 || r.Life > LongestHold {
+		return fmt.Errorf("want %d, least %d, price %d, life %s are out of range; want 1 ≤ least ≤ want, a price from 0, a life up to %s",
+			r.Want, r.Least, r.Price, r.Life, LongestHold)
+	}
+	for _, s := range r.Scopes {
+		if s.Name == "" || strings.HasPrefix(s.Name, "#") || strings.ContainsAny(s.Name, " \n|") || s.Limit < 0 || s.Share < 0 {
+			return errors.New("a scope is wrong; want a name without spaces, a limit and a share from 0")
+		}
+	}
+	return nil
 }
 
 // Hold is credits set aside.
 type Hold struct {
-	Units      int64 // at most so many may be charged under it
-	Generation int64 // of the account; a charge must be of the same
-	Available  int64 // of the account after it, millicredits
-	Price      int64 // of a unit, millicredits: the first call's, if this was a repeat
+	Units      int64     // at most so many may be charged under it
+	Generation int64     // of the account; a charge must be of the same
+	Available  int64     // of the account after it, millicredits
+	Price      int64     // of a unit, millicredits: the first call's, if this was a repeat
+	Slices     []Slice   // the lots it is from, in burn order: a charge takes from the first
+	Opened     time.Time // by the gate's clock
+	Fell       Level     // that the account fell to by this call; Plenty if it did not fall
+}
+
+// InsufficientError means that a hold was refused: too few credits, or a
+// scope's limit is reached. Nothing was changed or recorded.
+type InsufficientError struct {
+	Available, Held int64 // of the account, millicredits
+	Grant           int64 // number of the last grant the gate has seen
+	Reason          Reason
+	Scope           string // whose limit or share it was; "" for credits
+	ScopeUsed       int64  // of it: held and captured for a limit, held for a share
+}
+
+// Reason is why a hold was refused.
+type Reason string
+
+// Reasons.
+const (
+	NoCredits  Reason = "credits" // too few available
+	AtLimit    Reason = "limit"   // a scope's limit
+	AboveShare Reason = "share"   // a scope has held its share of the balance
+)
+
+func (e *InsufficientError) Error() string {
+	if e.Reason == AtLimit || e.Reason == AboveShare {
+		return fmt.Sprintf("ledger: the %s of %s is reached: %d millicredits used", e.Reason, e.Scope, e.ScopeUsed)
+	}
+	return fmt.Sprintf("ledger: too few credits: %d millicredits available, %d held", e.Available, e.Held)
 }
 
 // Hold sets credits aside. Repeating it returns the first answer. Errors:
-// [ErrMissing], [ErrClosed], [*InsufficientError], or what Redis said.
+// [ErrMissing], [ErrClosed], [*InsufficientError], [ErrCorrupt], or what Redis said.
 func (g *Gate) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
-	if r.Least < 1 || r.Want < r.Least || r.Price < 0 || r.Life <= 0 {
-		return Hold{}, fmt.Errorf("ledger: hold %s: want %d, least %d, price %d, life %s are out of range", r.ID, r.Want, r.Least, r.Price, r.Life)
+	if err := r.check(); err != nil {
+		return Hold{}, fmt.Errorf("ledger: hold %s: %w", r.ID, err)
 	}
-	args := []any{deadlineMember(r.Org, r.ID), r.Want, r.Least, r.Price, r.Life.Milliseconds()}
-	for _, s := range r.Scopes {
-		limit := ""
-		if s.Limit > 0 {
-			limit = strconv.FormatInt(s.Limit, 10)
+	opened := int64(0)
+	if !r.Opened.IsZero() {
+		opened = r.Opened.UnixMilli()
+	}
+	args := []any{deadlineMember(r.Org, r.ID), r.Want, r.Least, r.Price, r.Life.Milliseconds(), opened}
+	args = append(args, counters(r.Scopes)...)
+	words, err := g.run(ctx, holdScript, holdKeys(r.Org, r.ID), args...)
+	if err == nil {
+		var h Hold
+		if h, err = parseHold(words); err == nil {
+			return h, nil
 		}
-		args = append(args, s.Name, limit)
 	}
-	reply, err := holdScript.Run(ctx, g.rdb, holdKeys(r.Org, r.ID), args...).StringSlice()
-	if err != nil {
-		return Hold{}, fmt.Errorf("ledger: hold %s: %w", r.ID, err)
+	return Hold{}, named(err, "hold", r.ID)
+}
+
+// counters writes scopes as the scripts count them: what is held of one that has
+// a share is counted as well, under its name after a #.
+func counters(scopes []Scope) []any {
+	var names, limits []any
+	var all strings.Builder
+	add := func(name string, limit int64) {
+		text := ""
+		if limit > 0 {
+			text = strconv.FormatInt(limit, 10)
+		}
+		names, limits = append(names, name), append(limits, text)
+		if all.Len() > 0 {
+			all.WriteByte(' ')
+		}
+		all.WriteString(name)
 	}
-	n, err := numbers(reply, 7)
-	if err != nil {
-		return Hold{}, fmt.Errorf("ledger: hold %s: %w", r.ID, err)
+	for _, s := range scopes {
+		add(s.Name, s.Limit)
+		if s.Share > 0 {
+			add("#"+s.Name, s.Share)
+		}
 	}
-	switch reply[0] {
-	case "held":
-		return Hold{Units: n[0], Generation: n[1], Available: n[2], Price: n[5]}, nil
+	return append(append([]any{all.String()}, names...), limits...)
+}
+
+func parseHold(words []string) (Hold, error) {
+	switch words[0] {
 	case "closed":
 		return Hold{}, ErrClosed
-	case "missing":
-		return Hold{}, ErrMissing
-	default:
-		return Hold{}, &InsufficientError{Available: n[2], Held: n[3], Grant: n[4]}
+	case "refused":
+		n, err := numbers(words, 3, 5)
+		if err != nil || len(words) != 7 {
+			return Hold{}, errAnswer
+		}
+		e := &InsufficientError{Available: n[0], Held: n[1], Grant: n[2], Reason: Reason(words[4]), ScopeUsed: n[3]}
+		if e.Reason != NoCredits {
+			e.Scope = strings.TrimPrefix(words[6], "#")
+		}
+		return Hold{}, e
 	}
+	n, err := numbers(words, 6)
+	if err != nil || len(words) != 8 {
+		return Hold{}, errAnswer
+	}
+	h := Hold{Units: n[0], Generation: n[1], Available: n[2], Price: n[3], Opened: time.UnixMilli(n[4]).UTC(), Fell: Level(n[5])}
+	if words[7] != "-" {
+		h.Slices, err = parseSlices(words[7])
+	}
+	return h, err
+}
+
+func parseSlices(text string) ([]Slice, error) {
+	var slices []Slice
+	for part := range strings.SplitSeq(text, ";") {
+		lot, amount, _ := strings.Cut(part, ":")
+		n, err := numbers([]string{"", lot, amount}, 2)
+		if err != nil {
+			return nil, err
+		}
+		slices = append(slices, Slice{n[0], n[1]})
+	}
+	return slices, nil
+}
+
+// Settled is how a hold was settled.
+type Settled struct {
+	Captured int64 // millicredits, now or by an earlier call
+	Fell     Level // that the account fell to by this call; Plenty if it did not fall
 }
 
 // Settle closes a hold by what its closing in SQL says: charged millicredits
-// (0 for a void) under a generation. It returns what was captured, now or by
-// an earlier call. A hold the gate does not have, with nothing charged for it,
-// is settled. Errors: [ErrMissing], [ErrUnknown], or what Redis said.
-func (g *Gate) Settle(ctx context.Context, org, id string, charged, generation int64) (captured int64, err error) {
-	reply, err := settleScript.Run(ctx, g.rdb, holdKeys(org, id),
-		deadlineMember(org, id), charged, generation, tombstoneLife.Milliseconds()).StringSlice()
+// (0 for a void) under a generation. A hold the gate does not have, with nothing
+// charged for it, is settled. Errors: [ErrMissing], [ErrUnknown], [ErrCorrupt],
+// or what Redis said.
+func (g *Gate) Settle(ctx context.Context, org, id string, charged, generation int64) (Settled, error) {
+	words, err := g.run(ctx, settleScript, holdKeys(org, id), deadlineMember(org, id), charged, generation, tombstoneLife.Milliseconds())
 	if err != nil {
-		return 0, fmt.Errorf("ledger: settle %s: %w", id, err)
+		return Settled{}, named(err, "settle", id)
 	}
-	n, err := numbers(reply, 4)
-	if err != nil {
-		return 0, fmt.Errorf("ledger: settle %s: %w", id, err)
-	}
-	switch reply[0] {
-	case "missing":
-		return 0, ErrMissing
+	switch words[0] {
 	case "unknown":
-		return 0, ErrUnknown
-	default:
-		return n[0], nil
+		return Settled{}, ErrUnknown
+	case "absent":
+		return Settled{}, nil
 	}
-}
-
-// Grant adds the account's grant of the given number, which SQL has recorded.
-// Repeating it changes nothing. Errors: [ErrMissing], [ErrGap], or what Redis said.
-func (g *Gate) Grant(ctx context.Context, org string, number, amount int64) error {
-	status, err := grantScript.Run(ctx, g.rdb, []string{accountKey(org)}, number, amount).Text()
+	n, err := numbers(words, 2)
 	if err != nil {
-		return fmt.Errorf("ledger: grant %d of %s: %w", number, org, err)
+		return Settled{}, named(err, "settle", id)
 	}
-	switch status {
-	case "missing":
-		return ErrMissing
-	case "gap":
-		return ErrGap
-	}
-	return nil
+	return Settled{Captured: n[0], Fell: Level(n[1])}, nil
 }
 
-// Snapshot is an account as SQL has it. Amounts are millicredits.
-type Snapshot struct {
-	Org                                            string
-	Generation, Grant                              int64
-	Granted, Captured, Expired, Revoked, Available int64
-	Scopes                                         map[string]int64 // charged to each scope that may still be charged
-}
-
-// Load puts the account into the gate, unless the gate has this generation or
-// a later one. All holds of older generations cease to count.
-func (g *Gate) Load(ctx context.Context, s Snapshot) error {
-	args := []any{s.Generation, s.Grant, s.Granted, s.Captured, s.Expired, s.Revoked, s.Available}
-	for name, charged := range s.Scopes {
-		args = append(args, name, charged)
-	}
-	if err := loadScript.Run(ctx, g.rdb, []string{accountKey(s.Org), scopesKey(s.Org)}, args...).Err(); err != nil {
-		return fmt.Errorf("ledger: load %s: %w", s.Org, err)
-	}
-	return nil
-}
-
-// Balance is an account as the gate has it. Amounts are millicredits.
-type Balance struct {
-	Generation, Grant, Open                              int64
-	Granted, Available, Held, Captured, Expired, Revoked int64
-}
-
-// Balance reads an account. Errors: [ErrMissing], or what Redis said.
-func (g *Gate) Balance(ctx context.Context, org string) (Balance, error) {
-	reply, err := g.rdb.HMGet(ctx, accountKey(org), "generation", "grant", "open",
-		"granted", "available", "held", "captured", "expired", "revoked").Result()
+// Extend puts off the deadline of a hold to life from now, though never beyond
+// [LongestHold] after it was opened, and returns the deadline. It is the zero
+// time, without an error, if the hold's generation has passed: a charge under it
+// is fenced off and holds again. Errors: [ErrMissing], [ErrClosed], [ErrCorrupt],
+// or what Redis said.
+func (g *Gate) Extend(ctx context.Context, org, id string, life time.Duration) (time.Time, error) {
+	keys := []string{accountKey(org), holdKey(org, id), deadlinesKey(bucketOf(org))}
+	words, err := g.run(ctx, extendScript, keys, deadlineMember(org, id), life.Milliseconds())
 	if err != nil {
-		return Balance{}, fmt.Errorf("ledger: balance of %s: %w", org, err)
+		return time.Time{}, named(err, "extend", id)
 	}
-	if reply[0] == nil {
-		return Balance{}, ErrMissing
+	switch words[0] {
+	case "closed":
+		return time.Time{}, ErrClosed
+	case "absent":
+		return time.Time{}, nil
 	}
-	text := []string{""}
-	for _, v := range reply {
-		s, _ := v.(string)
-		text = append(text, s)
-	}
-	n, err := numbers(text, 10)
+	n, err := numbers(words, 1)
 	if err != nil {
-		return Balance{}, fmt.Errorf("ledger: balance of %s: %w", org, err)
+		return time.Time{}, named(err, "extend", id)
 	}
-	return Balance{
-		Generation: n[0], Grant: n[1], Open: n[2],
-		Granted: n[3], Available: n[4], Held: n[5], Captured: n[6], Expired: n[7], Revoked: n[8],
-	}, nil
+	return time.UnixMilli(n[0]).UTC(), nil
 }
 
-// Overdue names a hold whose life is over.
-type Overdue struct{ Org, ID string }
-
-// Overdue lists holds whose life is over, at most limit a bucket. Close each in
-// SQL before settling it.
-func (g *Gate) Overdue(ctx context.Context, limit int64) ([]Overdue, error) {
-	now, err := g.rdb.Time(ctx).Result()
-	if err != nil {
-		return nil, fmt.Errorf("ledger: overdue holds: %w", err)
-	}
-	until := strconv.FormatInt(now.UnixMilli(), 10)
-	answers := make([]*redis.StringSliceCmd, buckets)
-	_, err = g.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for b := range answers {
-			answers[b] = p.ZRangeArgs(ctx, redis.ZRangeArgs{
-				Key: deadlinesKey(b), ByScore: true, Start: "-inf", Stop: until, Count: limit,
-			})
-		}
+// Forget removes what the gate has of a hold whose key is corrupt. Load the
+// account first: what the hold held is then free already.
+func (g *Gate) Forget(ctx context.Context, org, id string) error {
+	_, err := g.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Del(ctx, holdKey(org, id))
+		p.ZRem(ctx, deadlinesKey(bucketOf(org)), deadlineMember(org, id))
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: overdue holds: %w", err)
-	}
-	var overdue []Overdue
-	for _, answer := range answers {
-		for _, member := range answer.Val() {
-			if org, id, ok := parseDeadlineMember(member); ok {
-				overdue = append(overdue, Overdue{Org: org, ID: id})
-			}
-		}
-	}
-	return overdue, nil
-}
-
-func holdKeys(org, id string) []string {
-	return []string{accountKey(org), holdKey(org, id), scopesKey(org), deadlinesKey(bucketOf(org))}
-}
-
-// numbers reads a script's reply of want elements, whose first is the status.
-func numbers(reply []string, want int) ([]int64, error) {
-	if len(reply) != want {
-		return nil, fmt.Errorf("%d elements in the reply, want %d", len(reply), want)
-	}
-	n := make([]int64, want-1)
-	for i, s := range reply[1:] {
-		v, err := strconv.ParseInt(s, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("element %d of the reply is no number", i+1)
-		}
-		n[i] = v
-	}
-	return n, nil
+	return named(err, "forget", id)
 }
 
 // Used returns what a scope uses: millicredits held and captured. It is 0 for a
@@ -276,8 +366,42 @@ func (g *Gate) Used(ctx context.Context, org, scope string) (int64, error) {
 	if errors.Is(err, redis.Nil) {
 		return 0, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("ledger: scope of %s: %w", org, err)
+	return used, named(err, "scopes of", org)
+}
+
+func holdKeys(org, id string) []string {
+	return []string{accountKey(org), holdKey(org, id), scopesKey(org), deadlinesKey(bucketOf(org))}
+}
+
+// named adds the operation to an error that says nothing of it: those that
+// callers tell apart by errors.Is stay as they are.
+func named(err error, operation, id string) error {
+	var refused *InsufficientError
+	if err == nil || errors.As(err, &refused) || errors.Is(err, ErrMissing) || errors.Is(err, ErrClosed) {
+		return err
 	}
-	return used, nil
+	return fmt.Errorf("ledger: %s %s: %w", operation, id, err)
+}
+
+var errAnswer = errors.New("the script's answer cannot be read")
+
+// numbers reads so many numbers from the words of an answer, from the second
+// on, or those at the given places beyond.
+func numbers(words []string, count int, more ...int) ([]int64, error) {
+	places := make([]int, 0, count+len(more))
+	for i := range count {
+		places = append(places, i+1)
+	}
+	var n []int64
+	for _, place := range append(places, more...) {
+		if place >= len(words) {
+			return nil, errAnswer
+		}
+		v, err := strconv.ParseInt(words[place], 10, 64)
+		if err != nil {
+			return nil, errAnswer
+		}
+		n = append(n, v)
+	}
+	return n, nil
 }

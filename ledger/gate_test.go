@@ -20,17 +20,30 @@ const org = "org_test"
 
 // loaded returns a gate in which the account has the given credits, in
 // generation 1 after grant 1.
-func loaded(t *testing.T, rdb *redis.Client, available int64) *ledger.Gate {
+func loaded(t testing.TB, rdb *redis.Client, available int64) *ledger.Gate {
 	t.Helper()
 	gate := ledger.New(rdb)
-	load(t, gate, ledger.Snapshot{Generation: 1, Grant: 1, Granted: available, Available: available})
+	load(t, gate, snapshot(1, available, 0))
 	return gate
 }
 
-func load(t *testing.T, gate *ledger.Gate, s ledger.Snapshot) {
+// snapshot is an account of one lot that never expires, after grant 1.
+func snapshot(generation, granted, captured int64) ledger.Snapshot {
+	s := ledger.Snapshot{Generation: generation, Grant: 1, Granted: granted, Captured: captured}
+	if granted > captured {
+		s.Lots = []ledger.Lot{{ID: 1, Class: ledger.Paid, Free: granted - captured}}
+	}
+	return s
+}
+
+func grantOf(number, amount int64) ledger.Grant {
+	return ledger.Grant{Org: org, Number: number, Amount: amount, Lot: ledger.Lot{ID: 1, Class: ledger.Paid}}
+}
+
+func load(t testing.TB, gate *ledger.Gate, s ledger.Snapshot) {
 	t.Helper()
 	s.Org = org
-	if err := gate.Load(t.Context(), s); err != nil {
+	if _, err := gate.Load(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -43,7 +56,7 @@ func request(id string, want int64) ledger.HoldRequest {
 }
 
 // hold holds credits and returns the units, failing the test on an error.
-func hold(t *testing.T, gate *ledger.Gate, r ledger.HoldRequest) ledger.Hold {
+func hold(t testing.TB, gate *ledger.Gate, r ledger.HoldRequest) ledger.Hold {
 	t.Helper()
 	held, err := gate.Hold(t.Context(), r)
 	if err != nil {
@@ -54,11 +67,11 @@ func hold(t *testing.T, gate *ledger.Gate, r ledger.HoldRequest) ledger.Hold {
 
 func settle(t *testing.T, gate *ledger.Gate, id string, charged, generation int64) int64 {
 	t.Helper()
-	captured, err := gate.Settle(t.Context(), org, id, charged, generation)
+	settled, err := gate.Settle(t.Context(), org, id, charged, generation)
 	if err != nil {
 		t.Fatalf("settle %s: %v", id, err)
 	}
-	return captured
+	return settled.Captured
 }
 
 // wantBalance checks an account and the first two invariants.
@@ -205,7 +218,7 @@ func TestMissingAccountIsNeitherEmptyNorUnlimited(t *testing.T) {
 		_, holdErr := gate.Hold(t.Context(), request("a", 1))
 		_, settleErr := gate.Settle(t.Context(), org, "a", 0, 1)
 		_, balanceErr := gate.Balance(t.Context(), org)
-		grantErr := gate.Grant(t.Context(), org, 1, 1000)
+		_, grantErr := gate.Grant(t.Context(), grantOf(1, 1000))
 		for call, err := range map[string]error{"hold": holdErr, "settle": settleErr, "balance": balanceErr, "grant": grantErr} {
 			if !errors.Is(err, ledger.ErrMissing) {
 				t.Errorf("%s: %v, want ErrMissing", call, err)
@@ -219,12 +232,12 @@ func TestGrantsApplyOnceAndInOrder(t *testing.T) {
 	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
 		gate := loaded(t, rdb, 1000)
 		for range 2 {
-			if err := gate.Grant(t.Context(), org, 2, 500); err != nil {
+			if _, err := gate.Grant(t.Context(), grantOf(2, 500)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		wantBalance(t, gate, 1500, 0, 0)
-		if err := gate.Grant(t.Context(), org, 4, 500); !errors.Is(err, ledger.ErrGap) {
+		if _, err := gate.Grant(t.Context(), grantOf(4, 500)); !errors.Is(err, ledger.ErrGap) {
 			t.Errorf("grant 4 after 2: %v, want ErrGap", err)
 		}
 		wantBalance(t, gate, 1500, 0, 0)
@@ -237,14 +250,14 @@ func TestLoadFencesOffOlderHolds(t *testing.T) {
 		gate := loaded(t, rdb, 10_000)
 		hold(t, gate, request("a", 4))
 		// SQL had counted a charge of 3 credits when it was loaded again.
-		load(t, gate, ledger.Snapshot{Generation: 2, Grant: 1, Granted: 10_000, Captured: 3000, Available: 7000})
+		load(t, gate, snapshot(2, 10_000, 3000))
 		wantBalance(t, gate, 7000, 0, 3000)
 		if captured := settle(t, gate, "a", 3000, 1); captured != 0 {
 			t.Errorf("captured %d a second time, want 0", captured)
 		}
 		wantBalance(t, gate, 7000, 0, 3000)
 		// An older load must not undo a newer one.
-		load(t, gate, ledger.Snapshot{Generation: 1, Grant: 1, Granted: 10_000, Available: 10_000})
+		load(t, gate, snapshot(1, 10_000, 0))
 		wantBalance(t, gate, 7000, 0, 3000)
 	})
 }
@@ -254,7 +267,7 @@ func TestHoldAgainAfterLoad(t *testing.T) {
 	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
 		gate := loaded(t, rdb, 10_000)
 		hold(t, gate, request("a", 4))
-		load(t, gate, ledger.Snapshot{Generation: 2, Grant: 1, Granted: 10_000, Available: 10_000})
+		load(t, gate, snapshot(2, 10_000, 0))
 		if held := hold(t, gate, request("a", 2)); held.Units != 2 || held.Generation != 2 {
 			t.Errorf("held %+v, want two units of generation 2", held)
 		}
@@ -300,11 +313,11 @@ func TestOverdue(t *testing.T) {
 		hold(t, gate, short)
 		deadline := time.Now().Add(5 * time.Second)
 		for {
-			overdue, err := gate.Overdue(t.Context(), 10)
+			overdue, now, err := gate.Overdue(t.Context(), 10)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(overdue) == 1 && overdue[0] == (ledger.Overdue{Org: org, ID: "short"}) {
+			if len(overdue) == 1 && overdue[0].Org == org && overdue[0].ID == "short" && overdue[0].Since <= now {
 				break
 			}
 			if len(overdue) > 1 || time.Now().After(deadline) {
@@ -312,7 +325,7 @@ func TestOverdue(t *testing.T) {
 			}
 		}
 		settle(t, gate, "short", 0, 1)
-		if overdue, err := gate.Overdue(t.Context(), 10); err != nil || len(overdue) != 0 {
+		if overdue, _, err := gate.Overdue(t.Context(), 10); err != nil || len(overdue) != 0 {
 			t.Errorf("after settling: %v, %v", overdue, err)
 		}
 	})
@@ -369,7 +382,8 @@ func spendSome(ctx context.Context, gate *ledger.Gate, id string) (captured int6
 	if err != nil {
 		return 0, err
 	}
-	return gate.Settle(ctx, org, id, (held.Units+1)/2*1000, held.Generation)
+	settled, err := gate.Settle(ctx, org, id, (held.Units+1)/2*1000, held.Generation)
+	return settled.Captured, err
 }
 
 // A Redis without memory refuses new holds, but credits can still be released.

@@ -1,14 +1,33 @@
--- load.lua puts an account as SQL has it into the gate. It is the only way to create or repair one.
+-- load.lua puts an account as SQL has it into the gate. It is the only way to create or repair one, and how a revoke
+-- arrives.
 -- KEYS[1] the account   KEYS[2] the account's scopes
--- ARGV[1] generation   ARGV[2] grant number   ARGV[3] granted, ARGV[4] captured, ARGV[5] expired,
--- ARGV[6] revoked, ARGV[7] available: millicredits
--- ARGV[8], [9], ... pairs: a scope, and the millicredits charged to it
--- returns loaded, or newer if the gate has this generation or a later one and nothing was changed
-local known = redis.call('HMGET', KEYS[1], 'generation', 'clock')
-if known[1] and tonumber(known[1]) >= tonumber(ARGV[1]) then return 'newer' end
-redis.call('DEL', KEYS[1], KEYS[2])
+-- ARGV[1] epoch   ARGV[2] the time ('' for the server's)   ARGV[3] generation   ARGV[4] grant number
+-- ARGV[5] granted, [6] captured, [7] expired, [8] revoked: millicredits   ARGV[9] threshold   ARGV[10] level
+-- ARGV[11] how many lots follow, each as four: its id, class, when it expires (Unix ms, 0 for never), and what is left
+--   of it, millicredits; a lot that has expired is closing, and only holds opened before may use it
+-- after them pairs: a scope, and the millicredits charged to it
+-- returns a text, one of
+--   loaded LEVEL  LEVEL is the level that the account fell to by this call, 0 for none
+--   newer         the gate has this generation or a later one; nothing was changed
+local known = redis.pcall('GET', KEYS[1])
+if type(known) == 'string' then
+  known = decode(known)
+  if known and tonumber(known.epoch) >= tonumber(ARGV[1]) and tonumber(known.generation) >= tonumber(ARGV[3]) then
+    return 'newer'
+  end
+end
+local a = {lots = {}, epoch = ARGV[1], generation = ARGV[3], grant = ARGV[4], granted = tonumber(ARGV[5]),
+  captured = tonumber(ARGV[6]), expired = tonumber(ARGV[7]), revoked = tonumber(ARGV[8]),
+  threshold = tonumber(ARGV[9]), level = tonumber(ARGV[10]), available = 0, held = 0, open = 0, clock = 0}
+-- A clock that once ran ahead is forgotten here.
+a.clock = clock(a)
+local scopes = 12 + 4 * tonumber(ARGV[11])
+for i = 12, scopes - 1, 4 do add(a, ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])) end
+age(a, a.clock)
+if not sound(a) then return redis.error_reply('UNSOUND the account for ' .. KEYS[1] .. ' does not add up') end
+local fell = relevel(a, 0, true)
 -- Nothing is held: holds of older generations are no longer counted.
-redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'grant', ARGV[2], 'granted', ARGV[3], 'captured', ARGV[4],
-  'expired', ARGV[5], 'revoked', ARGV[6], 'available', ARGV[7], 'held', '0', 'open', '0', 'clock', known[2] or '0')
-for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-return 'loaded'
+call('DEL', KEYS[2])
+call('SET', KEYS[1], encode(a))
+for i = scopes, #ARGV, 2 do call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+return 'loaded ' .. int(fell)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,148 +18,244 @@ import (
 	"github.com/magpie-hq/magpie/ledger"
 )
 
-// reference is the gate again, written to be obviously right: one account, no
-// scripts, no keys.
-type reference struct {
-	generation, grant                  int64
-	granted, available, captured, held int64
-	holds                              map[string]referenceHold
-	closed                             map[string]int64
-}
-
-type referenceHold struct{ units, price, generation int64 }
-
-func (r *reference) hold(id string, want, price int64) (units int64, err error) {
-	if _, ok := r.closed[id]; ok {
-		return 0, ledger.ErrClosed
-	}
-	if h, ok := r.holds[id]; ok && h.generation == r.generation {
-		return h.units, nil
-	}
-	units = min(want, r.available/price)
-	if units < 1 {
-		return 0, errRefused
-	}
-	r.available -= units * price
-	r.held += units * price
-	r.holds[id] = referenceHold{units, price, r.generation}
-	return units, nil
-}
-
-func (r *reference) settle(id string, charged, generation int64) (captured int64, err error) {
-	if captured, ok := r.closed[id]; ok {
-		return captured, nil
-	}
-	h, ok := r.holds[id]
-	current := ok && h.generation == r.generation
-	if !current && charged > 0 && generation == r.generation {
-		return 0, ledger.ErrUnknown
-	}
-	if !ok {
-		return 0, nil
-	}
-	if current {
-		if generation == r.generation {
-			captured = min(charged, h.units*h.price)
-		}
-		r.held -= h.units * h.price
-		r.available += h.units*h.price - captured
-		r.captured += captured
-	}
-	delete(r.holds, id)
-	r.closed[id] = captured
-	return captured, nil
-}
-
-func (r *reference) give(number, amount int64) error {
-	switch {
-	case number <= r.grant:
-		return nil
-	case number > r.grant+1:
-		return ledger.ErrGap
-	}
-	r.grant, r.granted, r.available = number, r.granted+amount, r.available+amount
-	return nil
-}
-
-// load takes the reference's own totals, as SQL would have them: nothing held.
-func (r *reference) load(generation int64) {
-	if generation <= r.generation {
-		return
-	}
-	r.generation, r.available, r.held = generation, r.available+r.held, 0
-}
-
-var errRefused = errors.New("refused")
-
-// duel puts the same random calls to the gate and to the reference. Ids are few,
-// so that repeats, closed ids and stale generations are common.
+// duel puts the same random calls to the gate and to the reference, and after
+// each compares the answer and everything the gate keeps. Ids are few, so that
+// repeats, closed ids and stale generations are common.
 type duel struct {
 	ctx  func() context.Context
+	rdb  *redis.Client
 	gate *ledger.Gate
 	org  string
-	ref  reference
+	ref  *reference
+	now  int64
+	seen map[int64]ledger.Lot // lots that were ever granted
 }
 
-var ids = rapid.SampledFrom([]string{"a", "b", "c", "d"})
+var (
+	ids    = rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+	prices = rapid.SampledFrom([]int64{0, 1, 250, 1000, 1500})
+)
 
 func (d *duel) Hold(rt *rapid.T) {
-	id, want, price := ids.Draw(rt, "id"), rapid.Int64Range(1, 5).Draw(rt, "want"), rapid.Int64Range(1, 1500).Draw(rt, "price")
-	units, wantErr := d.ref.hold(id, want, price)
-	held, err := d.gate.Hold(d.ctx(), ledger.HoldRequest{Org: d.org, ID: id, Want: want, Least: 1, Price: price, Life: time.Hour})
+	id := ids.Draw(rt, "id")
+	q := ledger.HoldRequest{
+		Org: d.org, ID: id, Want: rapid.Int64Range(1, 5).Draw(rt, "want"), Price: prices.Draw(rt, "price"),
+		Life: time.Duration(rapid.Int64Range(1, longest).Draw(rt, "life")) * time.Millisecond,
+		Scopes: []ledger.Scope{
+			{Name: "key:k:2026-11", Limit: rapid.SampledFrom([]int64{0, 0, 5000}).Draw(rt, "limit")},
+			{Name: "batch:b", Share: rapid.SampledFrom([]int64{0, 0, 300, 500}).Draw(rt, "share")},
+		}[:rapid.IntRange(0, 2).Draw(rt, "scopes")],
+	}
+	q.Least = rapid.Int64Range(1, q.Want).Draw(rt, "least")
+	if known, ok := d.ref.holds[id]; ok && rapid.Bool().Draw(rt, "again") {
+		q.Opened = time.UnixMilli(known.opened)
+	}
+	level := d.ref.level
+	want, wantErr := d.ref.hold(id, q, d.now)
+	held, err := d.gate.Hold(d.ctx(), q)
 	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
 		err = errRefused
 	}
-	if !errors.Is(err, wantErr) || held.Units != units {
-		rt.Fatalf("hold: %d units, %v; want %d, %v", held.Units, err, units, wantErr)
+	if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+		rt.Fatalf("hold: %v, want %v", err, wantErr)
+	}
+	if err != nil {
+		return
+	}
+	if held.Units != want.units || held.Price != want.price || held.Generation != want.generation ||
+		held.Opened.UnixMilli() != want.opened || !slices.Equal(held.Slices, want.slices) {
+		rt.Fatalf("hold: %+v, want %+v", held, want)
+	}
+	if fell := d.ref.level > level; fell != (held.Fell != ledger.Plenty) {
+		rt.Fatalf("hold: the level fell from %d to %d, the answer says %d", level, d.ref.level, held.Fell)
 	}
 }
 
 func (d *duel) Settle(rt *rapid.T) {
-	id, charged := ids.Draw(rt, "id"), rapid.Int64Range(0, 3000).Draw(rt, "charged")
+	id, charged := ids.Draw(rt, "id"), rapid.Int64Range(0, 5000).Draw(rt, "charged")
 	generation := rapid.Int64Range(max(d.ref.generation-1, 0), d.ref.generation).Draw(rt, "generation")
-	want, wantErr := d.ref.settle(id, charged, generation)
-	captured, err := d.gate.Settle(d.ctx(), d.org, id, charged, generation)
-	if !errors.Is(err, wantErr) || captured != want {
-		rt.Fatalf("settle: %d, %v; want %d, %v", captured, err, want, wantErr)
+	want, fell, wantErr := d.ref.settle(id, charged, generation, d.now)
+	settled, err := d.gate.Settle(d.ctx(), d.org, id, charged, generation)
+	if !errors.Is(err, wantErr) || settled.Captured != want || settled.Fell != fell {
+		rt.Fatalf("settle: %+v, %v; want %d, fell %d, %v", settled, err, want, fell, wantErr)
 	}
+}
+
+func (d *duel) Extend(rt *rapid.T) {
+	id, life := ids.Draw(rt, "id"), rapid.Int64Range(1, 2*longest).Draw(rt, "life")
+	want, wantErr := d.ref.extend(id, life, d.now)
+	deadline, err := d.gate.Extend(d.ctx(), d.org, id, time.Duration(life)*time.Millisecond)
+	if errors.Is(wantErr, errLate) {
+		if err != nil || !deadline.IsZero() {
+			rt.Fatalf("extend: %v, %v; want nothing", deadline, err)
+		}
+		return
+	}
+	if !errors.Is(err, wantErr) || err == nil && deadline.UnixMilli() != want {
+		rt.Fatalf("extend: %v, %v; want %d, %v", deadline, err, want, wantErr)
+	}
+}
+
+func (d *duel) grant(rt *rapid.T) ledger.Grant {
+	g := ledger.Grant{
+		Org: d.org, Number: d.ref.grant + rapid.SampledFrom([]int64{1, 1, 1, 1, 0, -1, 2}).Draw(rt, "step"),
+		Amount: rapid.Int64Range(1, 5000).Draw(rt, "amount"),
+	}
+	g.Lot = ledger.Lot{ID: g.Number, Class: ledger.Class(rapid.Int64Range(0, 2).Draw(rt, "class"))}
+	if rapid.Bool().Draw(rt, "expires") {
+		// Few dates, so that lots often expire together.
+		g.Lot.Expires = (d.now/longest + rapid.Int64Range(0, 3).Draw(rt, "after")) * longest
+	} else if known := d.lots(func(l ledger.Lot) bool { return l.Expires == 0 }); len(known) > 0 {
+		g.Lot = d.seen[known[0]]
+	}
+	return g
+}
+
+// lots lists lots ever granted, in order.
+func (d *duel) lots(which func(ledger.Lot) bool) []int64 {
+	var list []int64
+	for _, id := range slices.Sorted(maps.Keys(d.seen)) {
+		if which(d.seen[id]) {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 func (d *duel) Grant(rt *rapid.T) {
-	number, amount := d.ref.grant+rapid.Int64Range(-1, 2).Draw(rt, "step"), rapid.Int64Range(1, 5000).Draw(rt, "amount")
-	wantErr := d.ref.give(number, amount)
-	if err := d.gate.Grant(d.ctx(), d.org, number, amount); !errors.Is(err, wantErr) {
-		rt.Fatalf("grant: %v, want %v", err, wantErr)
+	g := d.grant(rt)
+	d.agree(rt, "grant", g, func() error { return d.ref.give(g, d.now) }, func() (ledger.Level, error) { return d.gate.Grant(d.ctx(), g) })
+}
+
+func (d *duel) Refresh(rt *rapid.T) {
+	g, ends := d.grant(rt), max(1, d.now+rapid.Int64Range(-1000, 1000).Draw(rt, "ends"))
+	old := d.lots(func(l ledger.Lot) bool { return l.Class == ledger.Subscription && l.ID != g.Lot.ID })
+	old = old[max(0, len(old)-2):]
+	d.agree(rt, "refresh", g, func() error { return d.ref.refresh(g, old, ends, d.now) }, func() (ledger.Level, error) {
+		return d.gate.Refresh(d.ctx(), g, old, time.UnixMilli(ends))
+	})
+}
+
+// agree applies something numbered on both sides.
+func (d *duel) agree(rt *rapid.T, what string, g ledger.Grant, ref func() error, gate func() (ledger.Level, error)) {
+	level, grant := d.ref.level, d.ref.grant
+	wantErr := ref()
+	fell, err := gate()
+	if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+		rt.Fatalf("%s: %v, want %v", what, err, wantErr)
 	}
+	if (d.ref.level > level) != (fell != ledger.Plenty) {
+		rt.Fatalf("%s: the level went from %d to %d, the answer says %d", what, level, d.ref.level, fell)
+	}
+	if _, known := d.seen[g.Lot.ID]; !known && d.ref.grant > grant {
+		d.seen[g.Lot.ID] = g.Lot
+	}
+}
+
+func (d *duel) Refund(rt *rapid.T) {
+	known := d.lots(func(ledger.Lot) bool { return true })
+	number := d.ref.grant + rapid.SampledFrom([]int64{1, 1, 0, 2}).Draw(rt, "step")
+	if len(known) == 0 {
+		return
+	}
+	lot := d.seen[rapid.SampledFrom(known).Draw(rt, "lot")]
+	lot.Free = rapid.Int64Range(1, 2000).Draw(rt, "amount")
+	lots := []ledger.Lot{lot}
+	d.agree(rt, "refund", ledger.Grant{Lot: lot}, func() error { return d.ref.refund(number, lots, d.now) }, func() (ledger.Level, error) {
+		return d.gate.Refund(d.ctx(), d.org, number, lots)
+	})
+}
+
+func (d *duel) Threshold(rt *rapid.T) {
+	threshold := rapid.SampledFrom([]int64{0, 2000, 4000}).Draw(rt, "threshold")
+	d.ref.age(max(d.now, d.ref.clock))
+	d.ref.threshold = threshold
+	want := d.ref.fall(0, false)
+	if fell, err := d.gate.SetThreshold(d.ctx(), d.org, threshold); err != nil || fell != want {
+		rt.Fatalf("threshold: %d, %v; want %d", fell, err, want)
+	}
+}
+
+// Tick moves the server's clock, now and then back.
+func (d *duel) Tick(rt *rapid.T) {
+	d.now = max(1, d.now+rapid.SampledFrom([]int64{1, longest / 4, longest / 2, 2 * longest, -longest}).Draw(rt, "ms"))
+}
+
+// Flush loses everything and loads it again; what was held is free then.
+func (d *duel) Flush(rt *rapid.T) {
+	if err := d.rdb.FlushDB(d.ctx()).Err(); err != nil {
+		rt.Fatal(err)
+	}
+	epoch, s := d.ref.epoch, d.snapshot()
+	*d.ref = *newReference()
+	d.load(rt, epoch+rapid.Int64Range(0, 1).Draw(rt, "epoch"), s)
 }
 
 func (d *duel) Load(rt *rapid.T) {
-	d.load(rt, d.ref.generation+rapid.Int64Range(-1, 1).Draw(rt, "step"))
+	s := d.snapshot()
+	s.Generation += rapid.Int64Range(-2, 0).Draw(rt, "older")
+	d.load(rt, d.ref.epoch, s)
 }
 
-func (d *duel) load(rt *rapid.T, generation int64) {
-	err := d.gate.Load(d.ctx(), ledger.Snapshot{
-		Org: d.org, Generation: generation, Grant: d.ref.grant, Granted: d.ref.granted,
-		Captured: d.ref.captured, Available: d.ref.available + d.ref.held,
-	})
+// snapshot is what SQL would have: nothing held, of a new generation.
+func (d *duel) snapshot() ledger.Snapshot {
+	r := d.ref
+	s := ledger.Snapshot{
+		Org: d.org, Generation: r.generation + 1, Grant: r.grant, Granted: r.granted, Captured: r.captured,
+		Expired: r.gone, Revoked: r.revoked, Threshold: r.threshold, Level: r.level, Scopes: map[string]int64{},
+	}
+	for _, l := range r.lots {
+		s.Lots = append(s.Lots, ledger.Lot{ID: l.ID, Class: l.Class, Expires: l.Expires, Free: l.Free + l.Held})
+	}
+	for name, used := range r.used {
+		if !strings.HasPrefix(name, "#") && used >= r.used["#"+name] {
+			s.Scopes[name] = used - r.used["#"+name]
+		}
+	}
+	return s
+}
+
+func (d *duel) load(rt *rapid.T, epoch int64, s ledger.Snapshot) {
+	s.Epoch = epoch
+	level, before := s.Level, d.ref.generation
+	d.ref.load(s, d.now)
+	fell, err := d.gate.Load(d.ctx(), s)
 	if err != nil {
 		rt.Fatal(err)
 	}
-	d.ref.load(generation)
+	if loaded := d.ref.generation != before; (loaded && d.ref.level > level) != (fell != ledger.Plenty) {
+		rt.Fatalf("load: the level went from %d to %d, the answer says %d", level, d.ref.level, fell)
+	}
 }
 
 func (d *duel) Check(rt *rapid.T) {
-	b, err := d.gate.Balance(d.ctx(), d.org)
+	if err := d.ref.check(); err != nil {
+		rt.Fatalf("the reference itself: %v", err)
+	}
+	got, err := d.gate.Balance(d.ctx(), d.org)
 	if err != nil {
 		rt.Fatal(err)
 	}
-	got := []int64{b.Generation, b.Grant, b.Granted, b.Available, b.Held, b.Captured}
-	want := []int64{d.ref.generation, d.ref.grant, d.ref.granted, d.ref.available, d.ref.held, d.ref.captured}
-	if !slices.Equal(got, want) {
-		rt.Fatalf("generation, grant, granted, available, held, captured: %v, want %v", got, want)
+	want := d.ref.balance(d.now)
+	if len(want.Lots) == 0 {
+		want.Lots = nil
 	}
-	if b.Granted != b.Available+b.Held+b.Captured || b.Available < 0 || b.Held < 0 {
-		rt.Fatalf("the account does not add up: %+v", b)
+	if !reflect.DeepEqual(got, want) {
+		rt.Fatalf("the account is\n%+v, want\n%+v", got, want)
+	}
+	for name, used := range d.ref.used {
+		if n, err := d.gate.Used(d.ctx(), d.org, name); err != nil || n != used {
+			rt.Fatalf("%s uses %d, %v; want %d", name, n, err, used)
+		}
+	}
+	scores := map[string]int64{}
+	for _, z := range d.rdb.ZRangeWithScores(d.ctx(), ledger.DeadlinesKey(d.org), 0, -1).Val() {
+		if id, ours := strings.CutPrefix(z.Member.(string), d.org+" "); ours {
+			scores[id] = int64(z.Score)
+		}
+	}
+	if !maps.Equal(scores, d.ref.deadlines) {
+		rt.Fatalf("deadlines %v, want %v", scores, d.ref.deadlines)
 	}
 }
 
@@ -168,10 +267,11 @@ func TestGateAgreesWithReference(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
 			run++
 			d := &duel{
-				ctx: t.Context, gate: ledger.New(rdb), org: fmt.Sprintf("org_%d", run),
-				ref: reference{holds: map[string]referenceHold{}, closed: map[string]int64{}},
+				ctx: t.Context, rdb: rdb, gate: ledger.New(rdb), org: fmt.Sprintf("org_%d", run),
+				ref: newReference(), now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), seen: map[int64]ledger.Lot{},
 			}
-			d.load(rt, 1)
+			d.gate.SetClock(func() int64 { return d.now })
+			d.load(rt, 1, ledger.Snapshot{Org: d.org, Generation: 1, Scopes: map[string]int64{}})
 			rt.Repeat(rapid.StateMachineActions(d))
 		})
 	})

@@ -17,7 +17,15 @@ const databases = 1024
 // Mini returns a client of a fresh in-process Redis. Both end with the test.
 func Mini(t testing.TB) *redis.Client {
 	t.Helper()
-	return connect(t, &redis.Options{Network: "tcp", Addr: miniredis.RunT(t).Addr()})
+	client, _ := MiniServer(t)
+	return client
+}
+
+// MiniServer is Mini with the server, whose clock a test can set.
+func MiniServer(t testing.TB) (*redis.Client, *miniredis.Miniredis) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	return connect(t, &redis.Options{Network: "tcp", Addr: server.Addr()}), server
 }
 
 // Real returns a client of an empty database of a real Redis, which the test

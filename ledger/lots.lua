@@ -1,0 +1,20 @@
+-- lots.lua is put between account.lua and the scripts that put credits into lots; holding and settling do without.
+-- It uses no keys and no ARGV; by itself it returns nothing.
+local function before(a, b)
+  if a.expires ~= b.expires then return b.expires == 0 or (a.expires ~= 0 and a.expires < b.expires) end
+  if a.class ~= b.class then return tonumber(a.class) < tonumber(b.class) end
+  return tonumber(a.id) < tonumber(b.id)
+end
+
+-- add puts an amount into a lot, and makes the lot if it is not there.
+local function add(a, id, class, expires, amount)
+  local lot = find(a, id)
+  if not lot then
+    lot = {id = id, class = class, expires = tonumber(expires), free = 0, held = 0}
+    local at = 1
+    while a.lots[at] and before(a.lots[at], lot) do at = at + 1 end
+    table.insert(a.lots, at, lot)
+  end
+  lot.free = lot.free + amount
+  if live(lot, a.clock) then a.available = a.available + amount else a.expired = a.expired + amount end
+end
