@@ -1,11 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,37 +20,41 @@ type Answer struct {
 	AnsweredAt time.Time
 }
 
+// answersAStatement is how many answers one statement finds or writes: those of
+// a chunk, as a rule.
+const answersAStatement = 2000
+
 // FindAnswers returns what the organization was already charged for, among the
 // questions, if answered at or after since.
 func (d *DB) FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]Answer, error) {
 	found := map[lookup.Question]Answer{}
-	for part := range slices.Chunk(questions, rowsAStatement) {
-		byText := make(map[string]lookup.Question, len(part))
-		for _, question := range part {
-			byText[question.String()] = question
+	for part := range slices.Chunk(questions, answersAStatement) {
+		rows, err := d.dialect.findAnswers(ctx, d, org, part, millis(since))
+		if err == nil {
+			err = scanAnswers(rows, found)
 		}
-		rows, err := d.dialect.findAnswers(ctx, d, org, slices.Collect(maps.Keys(byText)), millis(since))
 		if err != nil {
-			return nil, fmt.Errorf("store: answers: %w", err)
-		}
-		if err := scanAnswers(rows, byText, found); err != nil {
 			return nil, fmt.Errorf("store: answers: %w", err)
 		}
 	}
 	return found, nil
 }
 
-func scanAnswers(rows *sql.Rows, byText map[string]lookup.Question, into map[lookup.Question]Answer) error {
+func scanAnswers(rows *sql.Rows, into map[lookup.Question]Answer) error {
 	defer rows.Close()
 	for rows.Next() {
-		var text string
 		var a Answer
 		var at int64
+		var question string
 		var result []byte
-		if err := rows.Scan(&text, &result, &a.Provider, &at); err != nil {
+		if err := rows.Scan(&question, &result, &a.Provider, &at); err != nil {
 			return err
 		}
-		a.Question, a.Result, a.AnsweredAt = byText[text], result, fromMillis(at)
+		var err error
+		if a.Question, err = lookup.ParseQuestion(question); err != nil {
+			return err
+		}
+		a.Result, a.AnsweredAt = result, fromMillis(at)
 		into[a.Question] = a
 	}
 	return rows.Err()
@@ -60,40 +64,37 @@ func scanAnswers(rows *sql.Rows, byText map[string]lookup.Question, into map[loo
 // only these may be charged. An answer from before since is replaced and counts
 // as new. Rows are written in sorted order, so that two writers cannot deadlock.
 func PutAnswers(ctx context.Context, tx *Tx, org string, answers []Answer, since, now time.Time) (map[lookup.Question]bool, error) {
-	byText := make(map[string]Answer, len(answers))
-	for _, a := range answers {
-		byText[a.Question.String()] = a
-	}
-	fresh := make(map[lookup.Question]bool, len(byText))
-	for part := range slices.Chunk(slices.Sorted(maps.Keys(byText)), rowsAStatement) {
-		args := make([]any, 0, 5*len(part)+1)
-		for _, text := range part {
-			a := byText[text]
-			args = append(args, org, text, []byte(a.Result), a.Provider, millis(now))
+	sorted := slices.SortedStableFunc(slices.Values(answers), func(a, b Answer) int { return bytes.Compare(a.Question[:], b.Question[:]) })
+	sorted = slices.CompactFunc(sorted, func(a, b Answer) bool { return a.Question == b.Question })
+	fresh := make(map[lookup.Question]bool, len(sorted))
+	for part := range slices.Chunk(sorted, answersAStatement) {
+		for _, a := range part {
+			fresh[a.Question] = true
 		}
-		rows, err := tx.QueryContext(ctx, `INSERT INTO answers (org, question, result, provider, answered_at) VALUES `+values(len(part), 5)+`
-			ON CONFLICT (org, question) DO UPDATE SET result = excluded.result, provider = excluded.provider, answered_at = excluded.answered_at
-			WHERE answers.answered_at < ? RETURNING question`, append(args, millis(since))...)
+		standing, err := tx.dialect.putAnswers(ctx, tx, org, part, millis(since), millis(now))
 		if err != nil {
 			return nil, err
 		}
-		if err := scanFresh(rows, byText, fresh); err != nil {
-			return nil, err
+		for _, question := range standing {
+			delete(fresh, question)
 		}
 	}
 	return fresh, nil
 }
 
-func scanFresh(rows *sql.Rows, byText map[string]Answer, fresh map[lookup.Question]bool) error {
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return err
-		}
-		fresh[byText[text].Question] = true
+// questions reads a query's only column.
+func questions(rows *sql.Rows, err error) ([]lookup.Question, error) {
+	list, err := texts(rows, err)
+	if err != nil {
+		return nil, err
 	}
-	return rows.Err()
+	read := make([]lookup.Question, len(list))
+	for i, text := range list {
+		if read[i], err = lookup.ParseQuestion(text); err != nil {
+			return nil, err
+		}
+	}
+	return read, nil
 }
 
 // PutLookup stores the answer to a single lookup.

@@ -26,6 +26,9 @@ const (
 	Cancelled Status = "cancelled"
 )
 
+// OpenStatuses are those of batches that have not ended, in the order of life.
+var OpenStatuses = []Status{Accepted, Running, Paused}
+
 // Ended reports whether nothing will happen to the batch any more.
 func (s Status) Ended() bool { return s == Completed || s == Cancelled }
 
@@ -327,6 +330,25 @@ func ActiveBatches(ctx context.Context, q Queryer) ([]Batch, error) {
 	batches, err := ListBatches(ctx, q, BatchFilter{Statuses: []Status{Accepted, Running}})
 	slices.Reverse(batches)
 	return batches, err
+}
+
+// CountOpenBatches counts the batches that have not ended, by status.
+func CountOpenBatches(ctx context.Context, q Queryer) (map[Status]int64, error) {
+	rows, err := q.QueryContext(ctx, `SELECT status, COUNT(*) FROM batches WHERE status IN ('accepted', 'running', 'paused') GROUP BY status`)
+	if err != nil {
+		return nil, fmt.Errorf("store: count batches: %w", err)
+	}
+	defer rows.Close()
+	counts := map[Status]int64{}
+	for rows.Next() {
+		var status Status
+		var n int64
+		if err := rows.Scan(&status, &n); err != nil {
+			return nil, fmt.Errorf("store: count batches: %w", err)
+		}
+		counts[status] = n
+	}
+	return counts, rows.Err()
 }
 
 // DropAbandonedIntakes deletes batches whose upload ended before it was whole:

@@ -2,12 +2,9 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/magpie-hq/magpie/lookup"
 )
 
 // Chunk is a run of consecutive rows of a batch, with what is known of them.
@@ -20,23 +17,17 @@ type Chunk struct {
 	Deaths  int64     // workers that died while running it
 	AskedAt time.Time // when a row was last answered, else first asked; zero: not since it was resumed
 	Input   []InputRow
-	Answers map[int64]RowAnswer // by row within the chunk
-}
-
-// RowAnswer is the answer to one row, as a round stored it.
-type RowAnswer struct {
-	Row      int64            `json:"r"` // within the chunk
-	Outcome  lookup.Outcome   `json:"o"`
-	Result   json.RawMessage  `json:"v,omitempty"`
-	Provider string           `json:"p,omitempty"`
-	Credits  lookup.Credits   `json:"c,omitempty"`
-	Reused   bool             `json:"u,omitempty"`
-	Error    *lookup.RowError `json:"e,omitempty"`
+	Answers []RowAnswer // of each row; one without an outcome is open, or a duplicate
 }
 
 // GetChunk reads a chunk with the answers of all its rounds.
 func GetChunk(ctx context.Context, q Queryer, batch string, number int64) (Chunk, error) {
-	c := Chunk{Batch: batch, Number: number, Answers: map[int64]RowAnswer{}}
+	return readChunk(ctx, q, batch, number, true)
+}
+
+// readChunk reads a chunk, with its rows' queries or without.
+func readChunk(ctx context.Context, q Queryer, batch string, number int64, queries bool) (Chunk, error) {
+	c := Chunk{Batch: batch, Number: number}
 	var asked int64
 	var input []byte
 	err := q.QueryRowContext(ctx, `SELECT round, first, open, deaths, asked_at, input FROM chunks WHERE batch = ? AND chunk = ?`, batch, number).
@@ -45,28 +36,37 @@ func GetChunk(ctx context.Context, q Queryer, batch string, number int64) (Chunk
 		return Chunk{}, fmt.Errorf("store: chunk: %w", notFound(err))
 	}
 	c.AskedAt = fromMillis(asked)
-	if err := json.Unmarshal(input, &c.Input); err != nil {
+	if c.Input, err = decodeInput(input, queries); err != nil {
 		return Chunk{}, fmt.Errorf("store: chunk %s:%d: input: %w", batch, number, err)
 	}
+	c.Answers = make([]RowAnswer, len(c.Input))
+	if c.Round == 0 { // nothing was stored before it was read
+		return c, nil
+	}
+	if err := readAnswers(ctx, q, batch, number, c.Answers); err != nil {
+		return Chunk{}, fmt.Errorf("store: chunk %s:%d: results: %w", batch, number, err)
+	}
+	return c, nil
+}
+
+// readAnswers reads what all rounds of a chunk have answered, each row's answer
+// into its place.
+func readAnswers(ctx context.Context, q Queryer, batch string, number int64, into []RowAnswer) error {
 	rows, err := q.QueryContext(ctx, `SELECT body FROM results WHERE batch = ? AND chunk = ? ORDER BY round`, batch, number)
 	if err != nil {
-		return Chunk{}, fmt.Errorf("store: chunk: %w", err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var body []byte
-		var answers []RowAnswer
 		if err := rows.Scan(&body); err != nil {
-			return Chunk{}, fmt.Errorf("store: chunk: %w", err)
+			return err
 		}
-		if err := json.Unmarshal(body, &answers); err != nil {
-			return Chunk{}, fmt.Errorf("store: chunk %s:%d: results: %w", batch, number, err)
-		}
-		for _, a := range answers {
-			c.Answers[a.Row] = a
+		if err := decodeAnswers(body, into); err != nil {
+			return err
 		}
 	}
-	return c, rows.Err()
+	return rows.Err()
 }
 
 // ChunkState is where a chunk stands.
@@ -149,11 +149,7 @@ func PutResults(ctx context.Context, tx *Tx, r Round, answers []RowAnswer) error
 	if len(answers) == 0 {
 		return nil
 	}
-	body, err := json.Marshal(answers)
-	if err != nil {
-		return err
-	}
-	return exec(ctx, tx, 1, `INSERT INTO results (batch, chunk, round, body) VALUES (?, ?, ?, ?)`, r.Batch, r.Chunk, r.Round, body)
+	return exec(ctx, tx, 1, `INSERT INTO results (batch, chunk, round, body) VALUES (?, ?, ?, ?)`, r.Batch, r.Chunk, r.Round, encodeAnswers(answers))
 }
 
 // CountDuplicates returns, for the batch's rows from first to last, how many
@@ -178,10 +174,6 @@ func CountDuplicates(ctx context.Context, q Queryer, batch string, first, last i
 // AnswerDuplicates gives the rows that repeat the batch's row original its
 // answer, free of charge.
 func AnswerDuplicates(ctx context.Context, tx *Tx, batch string, original int64, answer RowAnswer) error {
-	answer.Credits = 0
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	return exec(ctx, tx, -1, `UPDATE duplicates SET body = ? WHERE batch = ? AND original = ?`, body, batch, original)
+	answer.Row, answer.Credits = 0, 0
+	return exec(ctx, tx, -1, `UPDATE duplicates SET body = ? WHERE batch = ? AND original = ?`, encodeAnswers([]RowAnswer{answer}), batch, original)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 var (
@@ -21,9 +23,15 @@ var (
 
 // DB is the SQL database: SQLite, or PostgreSQL. It is safe for concurrent use.
 // Queries are written with ? for parameters, whichever it is.
+// It sees everything; what an organization may see is behind [DB.As].
 type DB struct {
-	read, write *sql.DB
-	dialect     *dialect
+	read    Queryer // the pool for reads, or one transaction of a [Tenant]
+	write   *sql.DB
+	dialect *dialect
+	tenants *sql.DB   // connections that see nothing before they say whose they are; nil in SQLite
+	org     *string   // who says so in a [Tenant]; nil for the system
+	pools   []*sql.DB // to close
+	groups  *groups   // writes that share transactions
 }
 
 // dialect is where the databases differ.
@@ -33,7 +41,18 @@ type dialect struct {
 	retry     func(err error) bool      // whether the same transaction may well succeed if it is run again
 	forUpdate string                    // keeps a row that was read from changing until the end
 	// findAnswers reads question, result, provider and answered_at of answers.
-	findAnswers func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error)
+	findAnswers func(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error)
+	// putAnswers writes answers to different questions, in their order. It
+	// returns the questions that it left alone because an answer given at or
+	// after since stands.
+	putAnswers func(ctx context.Context, tx *Tx, org string, answers []Answer, since, at int64) (standing []lookup.Question, err error)
+}
+
+// Reader is somewhere to read: a [*DB], or a [*Tenant].
+type Reader interface {
+	// Read runs fn with something to read from, which is good until fn returns
+	// and is held as long: fn must not wait for anybody.
+	Read(ctx context.Context, fn func(q Queryer) error) error
 }
 
 // Queryer is what reads need; a [*DB] and a [*Tx] both have it.
@@ -65,11 +84,15 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 
 // Close closes the database once running transactions have ended.
 func (d *DB) Close() error {
-	if d.read == d.write {
-		return d.write.Close()
+	var errs []error
+	for _, pool := range d.pools {
+		errs = append(errs, pool.Close())
 	}
-	return errors.Join(d.write.Close(), d.read.Close())
+	return errors.Join(errs...)
 }
+
+// Read runs fn with the database to read from.
+func (d *DB) Read(_ context.Context, fn func(q Queryer) error) error { return fn(d) }
 
 // QueryContext reads outside any transaction.
 func (d *DB) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -89,7 +112,7 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
-	if err := fn(&Tx{tx, d.dialect}); err != nil {
+	if err := d.within(ctx, &Tx{tx, d.dialect}, fn); err != nil {
 		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("store: roll back: %w", undo))
 		}
@@ -99,6 +122,16 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	return nil
+}
+
+// within runs fn in a transaction that has said whose it is.
+func (d *DB) within(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
+	if d.org != nil {
+		if _, err := tx.ExecContext(ctx, sayOrg, *d.org); err != nil {
+			return fmt.Errorf("store: enter the organization: %w", err)
+		}
+	}
+	return fn(tx)
 }
 
 // exec runs a statement that must change exactly want rows; a negative want
@@ -132,14 +165,6 @@ const rowsAStatement = 500
 func values(rows, columns int) string {
 	row := "(" + strings.Repeat("?, ", columns-1) + "?)"
 	return strings.Repeat(row+", ", rows-1) + row
-}
-
-func anys(texts []string) []any {
-	list := make([]any, len(texts))
-	for i, s := range texts {
-		list[i] = s
-	}
-	return list
 }
 
 func notFound(err error) error {

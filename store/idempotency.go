@@ -15,6 +15,9 @@ type Claim struct {
 	BodyHash []byte // nil while a streamed body has not been read
 	Status   int    // of the answer; 0 while the first request has none
 	Answer   []byte
+	// ClaimedAt is when the claim was last made, taken over or renewed. It tells
+	// the requests apart that claim the same key for the same object.
+	ClaimedAt time.Time
 }
 
 // ClaimKey claims an Idempotency-Key for a request. claimed reports whether the
@@ -30,12 +33,14 @@ func (d *DB) ClaimKey(ctx context.Context, c Claim, now, stale, expired time.Tim
 			ON CONFLICT (org, key) DO NOTHING`, c.Org, c.Key, c.Route, c.Object, c.BodyHash, millis(now))
 		if !errors.Is(err, ErrConflict) {
 			standing, claimed = c, err == nil
+			standing.ClaimedAt = fromMillis(millis(now))
 			return err
 		}
 		standing = Claim{Org: c.Org, Key: c.Key}
 		var at int64
 		err = tx.QueryRowContext(ctx, `SELECT route, object, body_hash, status, answer, claimed_at FROM idempotency WHERE org = ? AND key = ?`, c.Org, c.Key).
 			Scan(&standing.Route, &standing.Object, &standing.BodyHash, &standing.Status, &standing.Answer, &at)
+		standing.ClaimedAt = fromMillis(at)
 		if err != nil || standing.Status != 0 || at >= millis(stale) || standing.Route != c.Route {
 			return err
 		}
@@ -44,12 +49,28 @@ func (d *DB) ClaimKey(ctx context.Context, c Claim, now, stale, expired time.Tim
 		if claimed = err == nil; errors.Is(err, ErrConflict) {
 			return nil
 		}
+		standing.ClaimedAt = fromMillis(millis(now))
 		return err
 	})
 	if err != nil {
 		return Claim{}, false, fmt.Errorf("store: claim idempotency key: %w", err)
 	}
 	return standing, claimed, nil
+}
+
+// RenewKey says that the request of a claim is still at work, and returns the
+// claim as it stands then. It returns [ErrConflict] if another request has
+// taken the claim over.
+func (d *DB) RenewKey(ctx context.Context, c Claim, now time.Time) (Claim, error) {
+	err := d.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, 1, `UPDATE idempotency SET claimed_at = ? WHERE org = ? AND key = ? AND object = ? AND status = 0 AND claimed_at = ?`,
+			millis(now), c.Org, c.Key, c.Object, millis(c.ClaimedAt))
+	})
+	if err != nil {
+		return c, fmt.Errorf("store: renew idempotency key: %w", err)
+	}
+	c.ClaimedAt = fromMillis(millis(now))
+	return c, nil
 }
 
 // FinishKey remembers the answer given under a claimed key.
@@ -65,10 +86,12 @@ func (d *DB) FinishKey(ctx context.Context, c Claim) error {
 }
 
 // ReleaseKey forgets a claimed key whose request created nothing, so that it
-// may be sent again.
+// may be sent again. A claim that another request has taken over is that
+// request's, and is left alone.
 func (d *DB) ReleaseKey(ctx context.Context, c Claim) error {
 	err := d.Write(ctx, func(tx *Tx) error {
-		return exec(ctx, tx, -1, `DELETE FROM idempotency WHERE org = ? AND key = ? AND object = ? AND status = 0`, c.Org, c.Key, c.Object)
+		return exec(ctx, tx, -1, `DELETE FROM idempotency WHERE org = ? AND key = ? AND object = ? AND status = 0 AND claimed_at = ?`,
+			c.Org, c.Key, c.Object, millis(c.ClaimedAt))
 	})
 	if err != nil {
 		return fmt.Errorf("store: release idempotency key: %w", err)

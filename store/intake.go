@@ -7,32 +7,31 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/magpie-hq/magpie/lookup"
 )
-
-// InputRow is one row of a chunk as intake stored it.
-type InputRow struct {
-	RowID  string           `json:"i,omitempty"`
-	Cells  []string         `json:"c,omitempty"` // as given, in a file with columns
-	Object json.RawMessage  `json:"o,omitempty"` // as given, where rows are objects
-	Fields lookup.Fields    `json:"q,omitempty"` // the normalised query; nil if invalid
-	Error  *lookup.RowError `json:"e,omitempty"` // set if invalid
-	// DuplicateOf is one more than the row it repeats, 0 for none.
-	DuplicateOf int64 `json:"d,omitempty"`
-}
-
-// Askable reports whether a provider may be asked about the row.
-func (r InputRow) Askable() bool { return r.Error == nil && r.DuplicateOf == 0 }
 
 // Upload stores a batch slice by slice while it is being uploaded. Nobody sees
 // the batch before [Upload.Accept]; one that is never accepted leaves nothing
-// behind once it has been dropped.
+// behind once it has been dropped. It is for one goroutine; rows are taken in
+// while the chunks before them are written.
 type Upload struct {
-	db    *DB
-	batch Batch
-	rows  []InputRow
+	db      *DB
+	batch   Batch
+	rows    []InputRow // of the next chunk
+	ready   []newChunk // to be written next
+	size    int        // bytes of their documents
+	writing chan error // how the write under way ended; nil: there is none
 }
+
+// newChunk is a chunk to be written.
+type newChunk struct {
+	number, first, open int64
+	input               []byte
+	repeats             []any // batch, row, original of each duplicate
+}
+
+// uploadBytes is how much of an upload waits in memory while a write is under
+// way, and how much a transaction takes about.
+const uploadBytes = 1 << 20
 
 // BeginUpload starts storing a batch. The caller sets ID, Org, Key, Service, Name,
 // Price, Options, Columns, ChunkRows and CreatedAt; counts are the upload's.
@@ -57,51 +56,105 @@ func (d *DB) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
 	return &Upload{db: d, batch: b}, nil
 }
 
-// Add appends a row.
+// Add appends a row. Its error may be that of a write begun earlier.
 func (u *Upload) Add(ctx context.Context, row InputRow) error {
 	u.rows = append(u.rows, row)
-	if int64(len(u.rows)) == u.batch.ChunkRows {
-		return u.flush(ctx)
+	if int64(len(u.rows)) < u.batch.ChunkRows {
+		return nil
 	}
-	return nil
+	u.endChunk()
+	return u.pass(ctx)
 }
 
-// flush stores the rows at hand as one chunk.
-func (u *Upload) flush(ctx context.Context) error {
-	input, err := json.Marshal(u.rows)
-	if err != nil {
-		return fmt.Errorf("store: upload: %w", err)
-	}
+// endChunk makes the rows at hand the next chunk to be written.
+func (u *Upload) endChunk() {
 	counts := RowCounts{Total: int64(len(u.rows))}
-	var repeats []any // batch, row, original of each
+	c := newChunk{number: u.batch.Chunks, first: u.batch.Rows.Total, input: encodeInput(u.rows)}
 	for i, row := range u.rows {
 		switch {
 		case row.Error != nil:
 			counts.Invalid++
 		case row.DuplicateOf > 0:
 			counts.Duplicate++
-			repeats = append(repeats, u.batch.ID, u.batch.Rows.Total+int64(i), row.DuplicateOf-1)
+			c.repeats = append(c.repeats, u.batch.ID, c.first+int64(i), row.DuplicateOf-1)
 		default:
 			counts.Askable++
 		}
 	}
-	err = u.db.Write(ctx, func(tx *Tx) error {
+	c.open = counts.Askable
+	u.count(counts)
+	u.rows, u.ready, u.size = u.rows[:0], append(u.ready, c), u.size+len(c.input)
+}
+
+// pass begins to write what is ready, unless a write is under way and more may
+// wait.
+func (u *Upload) pass(ctx context.Context) error {
+	if u.writing != nil {
+		select {
+		case err := <-u.writing:
+			u.writing = nil
+			if err != nil {
+				return err
+			}
+		default:
+			if u.size < uploadBytes {
+				return nil
+			}
+		}
+	}
+	return u.write(ctx)
+}
+
+// write begins to write what is ready, after the write under way.
+func (u *Upload) write(ctx context.Context) error {
+	if err := u.wait(); err != nil {
+		return err
+	}
+	if len(u.ready) == 0 {
+		return nil
+	}
+	chunks, writing := u.ready, make(chan error, 1)
+	u.ready, u.size, u.writing = nil, 0, writing
+	go func() { writing <- u.insert(ctx, chunks) }()
+	return nil
+}
+
+// wait waits for the write under way.
+func (u *Upload) wait() error {
+	if u.writing == nil {
+		return nil
+	}
+	err := <-u.writing
+	u.writing = nil
+	return err
+}
+
+func (u *Upload) insert(ctx context.Context, chunks []newChunk) error {
+	err := u.db.Write(ctx, func(tx *Tx) error {
 		if err := u.own(ctx, tx); err != nil {
 			return err
+		}
+		var repeats, args []any
+		for _, c := range chunks {
+			repeats = append(repeats, c.repeats...)
+			args = append(args, u.batch.ID, c.number, 0, c.first, c.open, 0, 0, c.input)
 		}
 		for part := range slices.Chunk(repeats, 3*rowsAStatement) {
 			if err := exec(ctx, tx, -1, `INSERT INTO duplicates (batch, row, original) VALUES `+values(len(part)/3, 3), part...); err != nil {
 				return err
 			}
 		}
-		return exec(ctx, tx, 1, `INSERT INTO chunks (batch, chunk, round, first, open, deaths, asked_at, input) VALUES (?, ?, 0, ?, ?, 0, 0, ?)`,
-			u.batch.ID, u.batch.Chunks, u.batch.Rows.Total, counts.Askable, input)
+		for part := range slices.Chunk(args, 8*rowsAStatement) {
+			err := exec(ctx, tx, int64(len(part)/8), `INSERT INTO chunks (batch, chunk, round, first, open, deaths, asked_at, input) VALUES `+values(len(part)/8, 8), part...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("store: upload: %w", err)
 	}
-	u.count(counts)
-	u.rows = u.rows[:0]
 	return nil
 }
 
@@ -133,9 +186,13 @@ func (u *Upload) count(c RowCounts) {
 // nothing can be asked is complete at once.
 func (u *Upload) Accept(ctx context.Context, now time.Time) (Batch, error) {
 	if len(u.rows) > 0 {
-		if err := u.flush(ctx); err != nil {
-			return Batch{}, err
-		}
+		u.endChunk()
+	}
+	if err := u.write(ctx); err != nil {
+		return Batch{}, err
+	}
+	if err := u.wait(); err != nil {
+		return Batch{}, err
 	}
 	b := &u.batch
 	b.Status = Accepted
@@ -158,5 +215,6 @@ func (u *Upload) Accept(ctx context.Context, now time.Time) (Batch, error) {
 
 // Abort deletes what was stored of an upload that will not be accepted.
 func (u *Upload) Abort(ctx context.Context) error {
+	_ = u.wait() // whether it was written or not, it goes
 	return u.db.dropIntakes(ctx, `id = ? AND created_at = ?`, u.batch.ID, millis(u.batch.CreatedAt))
 }

@@ -17,14 +17,20 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 //go:embed migrations/postgres/*.sql
 var postgresMigrations embed.FS
 
-// postgresConnections bounds a process's connections. More would not commit
-// faster, and a fleet shares the server's limit.
-const postgresConnections = 16
+// How many connections a process has at most: for itself, where more would not
+// commit faster, and for what organizations ask of it. A fleet shares the
+// server's limit.
+const (
+	systemConnections = 16
+	tenantConnections = 8
+)
 
 // OpenPostgres opens the database at a URL such as
 // postgres://magpie:secret@host/magpie and migrates it; of several processes
@@ -42,26 +48,57 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 		"idle_in_transaction_session_timeout": "10s", "lock_timeout": "10s", "statement_timeout": "60s",
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
 	})
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(postgresConnections)
-	pool.SetMaxIdleConns(postgresConnections)
-	db := &DB{read: pool, write: pool, dialect: &dialect{
-		bind:      numberParameters(),
-		unique:    uniqueInPostgres,
-		retry:     retryInPostgres,
-		forUpdate: " FOR UPDATE",
-		// One look into the index a question. With IN, a table that was not
-		// analysed yet is read from end to end for every chunk.
-		findAnswers: func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error) {
-			return q.QueryContext(ctx, `SELECT a.question, a.result, a.provider, a.answered_at FROM (VALUES `+values(len(questions), 1)+`) AS q (question)
-				CROSS JOIN LATERAL (SELECT question, result, provider, answered_at FROM answers
-					WHERE org = ? AND question = q.question::uuid AND answered_at >= ? LIMIT 1) a`, append(anys(questions), org, since)...)
-		},
+	system, tenants := openPool(config, everybody, systemConnections), openPool(config, nobody, tenantConnections)
+	db := &DB{read: system, write: system, tenants: tenants, pools: []*sql.DB{system, tenants}, groups: &groups{}, dialect: &dialect{
+		bind:        numberParameters(),
+		unique:      uniqueInPostgres,
+		retry:       retryInPostgres,
+		forUpdate:   " FOR UPDATE",
+		findAnswers: findAnswersInPostgres,
+		putAnswers:  putAnswersInPostgres,
 	}}
-	if err := db.migratePostgres(ctx, pool); err != nil {
+	if err := db.migratePostgres(ctx, system); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// findAnswersInPostgres looks once into the index a question. With IN, a table
+// that was not analysed yet is read from end to end for every chunk.
+func findAnswersInPostgres(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error) {
+	wanted := make([][16]byte, len(questions))
+	for i, question := range questions {
+		wanted[i] = question
+	}
+	return q.QueryContext(ctx, `SELECT a.question, a.result, a.provider, a.answered_at FROM unnest(?::uuid[]) AS q (question)
+		CROSS JOIN LATERAL (SELECT question, result, provider, answered_at FROM answers
+			WHERE org = ? AND question = q.question AND answered_at >= ? LIMIT 1) a`, wanted, org, since)
+}
+
+// putAnswersInPostgres sends columns rather than rows: thousands of parameters
+// cost more to read and to plan than the rows to insert.
+func putAnswersInPostgres(ctx context.Context, tx *Tx, org string, answers []Answer, since, at int64) ([]lookup.Question, error) {
+	asked, results, providers := make([][16]byte, len(answers)), make([][]byte, len(answers)), make([]string, len(answers))
+	for i, a := range answers {
+		asked[i], results[i], providers[i] = a.Question, a.Result, a.Provider
+	}
+	return questions(tx.QueryContext(ctx, `WITH given AS MATERIALIZED (SELECT question, result, provider FROM unnest(?::uuid[], ?::bytea[], ?::text[]) AS g (question, result, provider)),
+		written AS (INSERT INTO answers (org, question, result, provider, answered_at) SELECT ?, question, result, provider, ? FROM given
+			ON CONFLICT (org, question) DO UPDATE SET result = excluded.result, provider = excluded.provider, answered_at = excluded.answered_at
+			WHERE answers.answered_at < ? RETURNING question)
+		SELECT question FROM given WHERE question NOT IN (SELECT question FROM written)`, asked, results, providers, org, at, since))
+}
+
+// openPool opens connections that begin by saying whose they are. They say it in
+// a statement: a pooler in between would not pass on an unknown parameter.
+func openPool(config *pgx.ConnConfig, org string, connections int) *sql.DB {
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SELECT set_config('magpie.org', $1, false)`, pgx.QueryExecModeExec, org)
+		return err
+	}))
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	return pool
 }
 
 func (d *DB) migratePostgres(ctx context.Context, pool *sql.DB) error {

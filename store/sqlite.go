@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -42,19 +45,46 @@ func OpenSQLite(ctx context.Context, file string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, read.Close())
 	}
-	db := &DB{read: read, write: write, dialect: &dialect{
-		bind:   func(query string) string { return query },
-		unique: uniqueInSQLite,
-		retry:  func(error) bool { return false }, // one writer, who waits for the lock
-		findAnswers: func(ctx context.Context, q Queryer, org string, questions []string, since int64) (*sql.Rows, error) {
-			return q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
-				WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(questions)), append([]any{org, since}, anys(questions)...)...)
-		},
+	db := &DB{read: read, write: write, pools: []*sql.DB{write, read}, groups: &groups{}, dialect: &dialect{
+		bind:        func(query string) string { return query },
+		unique:      uniqueInSQLite,
+		retry:       func(error) bool { return false }, // one writer, who waits for the lock
+		findAnswers: findAnswersInSQLite,
+		putAnswers:  putAnswersInSQLite,
 	}}
 	if err := migrate(ctx, write, goose.DialectSQLite3, sqliteMigrations, "migrations/sqlite"); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+func findAnswersInSQLite(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error) {
+	args := make([]any, 0, 2+len(questions))
+	args = append(args, org, since)
+	for _, question := range questions {
+		args = append(args, question.String())
+	}
+	return q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
+		WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(questions)), args...)
+}
+
+func putAnswersInSQLite(ctx context.Context, tx *Tx, org string, answers []Answer, since, at int64) ([]lookup.Question, error) {
+	args := make([]any, 0, 5*len(answers)+1)
+	for _, a := range answers {
+		args = append(args, org, a.Question.String(), []byte(a.Result), a.Provider, at)
+	}
+	written, err := questions(tx.QueryContext(ctx, `INSERT INTO answers (org, question, result, provider, answered_at) VALUES `+values(len(answers), 5)+`
+		ON CONFLICT (org, question) DO UPDATE SET result = excluded.result, provider = excluded.provider, answered_at = excluded.answered_at
+		WHERE answers.answered_at < ? RETURNING question`, append(args, since)...))
+	var standing []lookup.Question
+	if len(written) < len(answers) {
+		for _, a := range answers {
+			if !slices.Contains(written, a.Question) {
+				standing = append(standing, a.Question)
+			}
+		}
+	}
+	return standing, err
 }
 
 func uniqueInSQLite(err error) bool {

@@ -404,6 +404,9 @@ func TestResultsAreInTheOrderGiven(t *testing.T) {
 				if err := store.PutResults(t.Context(), tx, store.Round{Batch: b.ID, Chunk: chunk}, answers); err != nil {
 					return err
 				}
+				if _, err := store.AdvanceRound(t.Context(), tx, store.Round{Batch: b.ID, Chunk: chunk}, int64(len(answers)), time.Now()); err != nil {
+					return err
+				}
 				for _, r := range answers {
 					if err := store.AnswerDuplicates(t.Context(), tx, b.ID, chunk*2+r.Row, r); err != nil {
 						return err
@@ -540,8 +543,24 @@ func TestIdempotencyKeys(t *testing.T) {
 		if got, claimed := do(second, start); claimed || got.Object != "bat_1" || got.Status != 0 {
 			t.Errorf("while the first is at work: %+v, %t", got, claimed)
 		}
-		if got, claimed := do(second, start.Add(2*time.Minute)); !claimed || got.Object != "bat_1" {
-			t.Errorf("after the first fell silent: %+v, %t; want to go on with its object", got, claimed)
+		first := claim
+		first.ClaimedAt = start
+		successor, claimed := do(second, start.Add(2*time.Minute))
+		if !claimed || successor.Object != "bat_1" {
+			t.Errorf("after the first fell silent: %+v, %t; want to go on with its object", successor, claimed)
+		}
+		// The first wakes up, fails, and gives back what is not its own any more.
+		if _, err := db.RenewKey(t.Context(), first, start.Add(2*time.Minute)); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("the first renews its successor's claim: %v", err)
+		}
+		if err := db.ReleaseKey(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if _, claimed := do(second, start.Add(2*time.Minute)); claimed {
+			t.Error("the first gave its successor's claim back")
+		}
+		if renewed, err := db.RenewKey(t.Context(), successor, start.Add(150*time.Second)); err != nil || !renewed.ClaimedAt.Equal(start.Add(150*time.Second)) {
+			t.Errorf("the successor renews its claim: %v, %v", renewed.ClaimedAt, err)
 		}
 		claim.Status, claim.Answer = 202, []byte("{}")
 		if err := db.FinishKey(t.Context(), claim); err != nil {
@@ -553,8 +572,9 @@ func TestIdempotencyKeys(t *testing.T) {
 		if got, claimed := do(second, start.Add(10*time.Minute)); claimed || got.Status != 202 || string(got.Answer) != "{}" {
 			t.Errorf("after the answer: %+v, %t; want it to stand", got, claimed)
 		}
-		if got, claimed := do(second, start.Add(2*time.Hour)); !claimed || got.Object != "bat_2" {
-			t.Errorf("after it expired: %+v, %t", got, claimed)
+		second, claimed = do(second, start.Add(2*time.Hour))
+		if !claimed || second.Object != "bat_2" {
+			t.Errorf("after it expired: %+v, %t", second, claimed)
 		}
 		if err := db.ReleaseKey(t.Context(), second); err != nil {
 			t.Fatal(err)

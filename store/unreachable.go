@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -16,7 +17,7 @@ func Unreachable(err error) bool {
 	}
 	_, network := errors.AsType[*net.OpError](err)
 	_, name := errors.AsType[*net.DNSError](err)
-	if network || name || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if network || name || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
 	text := err.Error()

@@ -32,8 +32,17 @@ type server struct {
 
 var databases atomic.Int64
 
-// PostgresURL returns the URL of an empty database, without schema.
+// PostgresURL returns the URL of an empty database, without schema, for an
+// ordinary role that owns it.
 func PostgresURL(t testing.TB) string {
+	t.Helper()
+	url, _ := PostgresURLs(t)
+	return url
+}
+
+// PostgresURLs returns the URL of [PostgresURL], and one of the same database for
+// a superuser.
+func PostgresURLs(t testing.TB) (ordinary, super string) {
 	t.Helper()
 	s, err := start()
 	switch {
@@ -46,20 +55,32 @@ func PostgresURL(t testing.TB) string {
 	if err := s.create(t.Context(), name); err != nil {
 		t.Fatalf("teststore: create a database: %v", err)
 	}
-	return s.url(name)
+	return s.url(role, name), s.url(superuser, name)
 }
 
+// create makes a database that belongs to [role].
 func (s *server) create(ctx context.Context, database string) error {
-	admin, err := sql.Open("pgx", s.url("postgres"))
+	return s.administer(ctx, "CREATE DATABASE "+database+" OWNER "+role)
+}
+
+func (s *server) administer(ctx context.Context, statement string) error {
+	admin, err := sql.Open("pgx", s.url(superuser, "postgres"))
 	if err != nil {
 		return err
 	}
-	_, err = admin.ExecContext(ctx, "CREATE DATABASE "+database)
+	_, err = admin.ExecContext(ctx, statement)
 	return errors.Join(err, admin.Close())
 }
 
-func (s *server) url(database string) string {
-	return "postgres://magpie@/" + database + "?host=" + s.dir
+// The server's roles. Tests connect as an ordinary one, as a fleet does:
+// row-level security does not bind a superuser.
+const (
+	role      = "magpie"
+	superuser = "postgres"
+)
+
+func (s *server) url(user, database string) string {
+	return "postgres://" + user + "@/" + database + "?host=" + s.dir
 }
 
 // start runs PostgreSQL, the first time it is called. The server is nil if no
@@ -89,7 +110,10 @@ func Restartable(t testing.TB) (url string, stop, start func()) {
 			t.Errorf("teststore: %v", err)
 		}
 	})
-	return s.url("postgres"), stop, func() {
+	if err := s.create(t.Context(), "fleet"); err != nil {
+		t.Fatalf("teststore: create a database: %v", err)
+	}
+	return s.url(role, "fleet"), stop, func() {
 		t.Helper()
 		if err := s.run(); err != nil {
 			t.Fatalf("teststore: start the server again: %v", err)
@@ -110,14 +134,17 @@ func launch(keep bool) (*server, error) {
 	}
 	s := &server{dir: dir, keep: keep, program: filepath.Join(programs, "postgres")}
 	initdb := exec.CommandContext(context.Background(), filepath.Join(programs, "initdb"), //nolint:gosec // as found on this machine
-		"--pgdata", s.data(), "--username", "magpie", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
+		"--pgdata", s.data(), "--username", superuser, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
 	if err := asOrdinaryUser(initdb, dir); err != nil {
 		return nil, err
 	}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	return s, s.run()
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	return s, s.administer(context.Background(), "CREATE ROLE "+role+" LOGIN")
 }
 
 func (s *server) log() string  { return filepath.Join(s.dir, "log") }

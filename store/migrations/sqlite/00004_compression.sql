@@ -1,0 +1,3 @@
+-- +goose Up
+
+-- SQLite does not compress; both databases count their versions alike.
