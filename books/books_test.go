@@ -61,11 +61,11 @@ func (b *bench) hold(id string, units int64) ledger.Hold {
 }
 
 // charge closes a hold in SQL, without telling the gate.
-func (b *bench) charge(id string, units, generation int64) (books.Standing, error) {
+func (b *bench) charge(id string, units int64, held ledger.Hold) (books.Standing, error) {
 	var s books.Standing
 	closing := books.Closing{
-		Hold: id, Org: org, Kind: books.Charge, Service: lookup.EmailFinder, Generation: generation,
-		Price: 1000, Units: units, Scopes: []string{"key:k:2026-11", "batch:bat_x"},
+		Hold: id, Org: org, Kind: books.Charge, Service: lookup.EmailFinder, Generation: held.Generation, Slices: held.Slices,
+		Price: 1000, Units: units, Rows: []byte{1<<units - 1}, Scopes: []string{"key:k:2026-11", "batch:bat_x"},
 	}
 	err := b.db.Write(b.t.Context(), func(tx *store.Tx) error {
 		var first bool
@@ -145,24 +145,36 @@ func TestGateCatchesUpWithGrants(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(1000, "")
-	for _, number := range []string{"0", "-1"} {
-		// As if the last grant never reached the gate; the next one sees the gap.
-		if err := b.rdb.HSet(t.Context(), b.accountKey(), "grant", number).Err(); err != nil {
+	before := b.rdb.Get(t.Context(), b.accountKey()).Val()
+	forget := func() {
+		// As if the last grants never reached the gate.
+		if err := b.rdb.Set(t.Context(), b.accountKey(), before, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		b.grant(1000, "")
 	}
+	b.grant(1000, "")
+	forget()
+	b.grant(1000, "") // sees the gap
 	b.want(3000, 0, 0)
-	if err := b.rdb.HSet(t.Context(), b.accountKey(), "grant", "1", "available", "0", "granted", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
+	before = b.rdb.Get(t.Context(), b.accountKey()).Val()
+	b.grant(1000, "")
+	forget()
 	if repaired, err := b.books.Sweep(t.Context()); err != nil || repaired != 1 {
 		t.Errorf("%d repaired, %v", repaired, err)
 	}
-	b.want(3000, 0, 0)
+	b.want(4000, 0, 0)
 	if repaired, err := b.books.Sweep(t.Context()); err != nil || repaired != 0 {
 		t.Errorf("%d repaired in a sound account, %v", repaired, err)
 	}
+}
+
+// accountKeyOf is the account's key where it is not there.
+func (b *bench) accountKeyOf() string {
+	b.t.Helper()
+	if _, err := b.books.Balance(b.t.Context(), org); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.accountKey()
 }
 
 func (b *bench) accountKey() string {
@@ -180,7 +192,7 @@ func TestChargeAndSettle(t *testing.T) {
 		b := newBench(t, rdb, db)
 		b.grant(10_000, "")
 		held := b.hold("h1", 4)
-		standing, err := b.charge("h1", 3, held.Generation)
+		standing, err := b.charge("h1", 3, held)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +203,7 @@ func TestChargeAndSettle(t *testing.T) {
 		}
 		b.want(7000, 0, 3000)
 		// A second closing obeys the first.
-		again, err := b.charge("h1", 1, held.Generation)
+		again, err := b.charge("h1", 1, held)
 		if err != nil || again != standing {
 			t.Errorf("%+v, %v; want %+v to stand", again, err, standing)
 		}
@@ -207,7 +219,7 @@ func TestFencedChargeIsRolledBack(t *testing.T) {
 	if err := b.books.Load(t.Context(), org); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.charge("h1", 3, held.Generation); !errors.Is(err, books.ErrFenced) {
+	if _, err := b.charge("h1", 3, held); !errors.Is(err, books.ErrFenced) {
 		t.Fatalf("a charge of an older generation: %v", err)
 	}
 	if _, err := books.Find(t.Context(), b.db, "h1"); !errors.Is(err, store.ErrNotFound) {
@@ -229,7 +241,7 @@ func TestFlushAnywhere(t *testing.T) {
 		b.grant(10_000, "")
 		flush()
 		held := b.hold("h1", 4)
-		standing, err := b.charge("h1", 3, held.Generation)
+		standing, err := b.charge("h1", 3, held)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +262,7 @@ func TestSettleOfALostHoldLoads(t *testing.T) {
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
-	standing, err := b.charge("h1", 3, held.Generation)
+	standing, err := b.charge("h1", 3, held)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +285,7 @@ func TestLoadRestoresScopes(t *testing.T) {
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
-	if _, err := b.charge("h1", 3, held.Generation); err != nil {
+	if _, err := b.charge("h1", 3, held); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.books.Load(t.Context(), org); err != nil {
@@ -299,7 +311,7 @@ func TestSweepVoidsBeforeItReleases(t *testing.T) {
 			t.Fatalf("%d repaired, %v", repaired, err)
 		}
 		b.want(10_000, 0, 0)
-		standing, err := b.charge("h1", 3, held.Generation)
+		standing, err := b.charge("h1", 3, held)
 		if err != nil || standing.Kind != books.Void || standing.Charged != 0 {
 			t.Errorf("%+v, %v; want the void to stand", standing, err)
 		}
@@ -313,7 +325,7 @@ func TestSweepObeysACharge(t *testing.T) {
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t))
 	b.grant(10_000, "")
 	held := b.hold("h1", 4)
-	if _, err := b.charge("h1", 3, held.Generation); err != nil {
+	if _, err := b.charge("h1", 3, held); err != nil {
 		t.Fatal(err)
 	}
 	b.makeOverdue()
@@ -343,7 +355,7 @@ func TestOldestGrantIsUsedFirst(t *testing.T) {
 	b.grant(3000, "")
 	b.grant(5000, "")
 	held := b.hold("h1", 4)
-	if _, err := b.charge("h1", 4, held.Generation); err != nil {
+	if _, err := b.charge("h1", 4, held); err != nil {
 		t.Fatal(err)
 	}
 	grants, err := b.books.Grants(t.Context(), org)

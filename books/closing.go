@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -37,6 +38,7 @@ type Closing struct {
 	Units      int64  // charged
 	Rows       []byte // bitmap of the rows charged, by row within the chunk
 	Scopes     []string
+	Slices     []ledger.Slice // of the hold, in burn order
 }
 
 // Charged is what the closing charges.
@@ -79,10 +81,10 @@ func Find(ctx context.Context, q store.Queryer, hold string) (Standing, error) {
 	return s, nil
 }
 
-// Post writes the charge of a closing that [Open] began: scopes first and the
-// account row last, because every charge of the organization waits for it.
-// Post must be the last thing a transaction does. If nothing is charged it
-// writes nothing. Errors: [ErrFenced], [ErrOverdrawn].
+// Post writes the charge of a closing that [Open] began: the account row first,
+// which guards what else it writes. Every charge of the organization waits for
+// it, so Post must be the last thing a transaction does. If nothing is charged
+// it writes nothing. Errors: [ErrFenced], [ErrOverdrawn].
 func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	charged := c.Charged()
 	if charged == 0 {
@@ -92,12 +94,13 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("books: post: %w", err)
 	}
-	for _, scope := range c.Scopes {
-		_, err := tx.ExecContext(ctx, `INSERT INTO spend (org, scope, charged) VALUES (?, ?, ?)
-			ON CONFLICT (org, scope) DO UPDATE SET charged = spend.charged + excluded.charged`, c.Org, scope, charged)
-		if err != nil {
-			return fmt.Errorf("books: post: %w", err)
-		}
+	burnt, _ := ledger.Burn(c.Slices, int64(charged))
+	if ledger.Sum(burnt) != int64(charged) {
+		return fmt.Errorf("books: post %s: the hold's slices do not cover the charge of %s", c.Hold, charged)
+	}
+	parts, err := json.Marshal(burnt)
+	if err != nil {
+		return fmt.Errorf("books: post: %w", err)
 	}
 	var seq, balance int64
 	err = tx.QueryRowContext(ctx, `UPDATE accounts SET charged = charged + ?, available = available - ?, seq = seq + 1
@@ -108,15 +111,29 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("books: post: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE closings SET seq = ?, balance = ?, charged = ?, lines = ?, units = ? WHERE hold = ?`,
-		seq, balance, charged, string(lines), c.Rows, c.Hold)
+	enough, err := burnLots(ctx, tx, c.Org, burnt)
+	if err == nil && !enough {
+		return whyNot(ctx, tx, c)
+	}
+	if err != nil {
+		return fmt.Errorf("books: post: %w", err)
+	}
+	for _, scope := range c.Scopes {
+		_, err := tx.ExecContext(ctx, `INSERT INTO spend (org, scope, charged) VALUES (?, ?, ?)
+			ON CONFLICT (org, scope) DO UPDATE SET charged = spend.charged + excluded.charged`, c.Org, scope, charged)
+		if err != nil {
+			return fmt.Errorf("books: post: %w", err)
+		}
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE closings SET seq = ?, balance = ?, charged = ?, lines = ?, units = ?, slices = ? WHERE hold = ?`,
+		seq, balance, charged, string(lines), c.Rows, string(parts), c.Hold)
 	if err != nil {
 		return fmt.Errorf("books: post: %w", err)
 	}
 	return entry(ctx, tx, Entry{
 		Org: c.Org, Seq: seq, Debit: customerCredits, Credit: revenue(c.Service),
-		Amount: charged, Balance: lookup.Credits(balance), Reference: c.Hold,
-	}, now)
+		Amount: charged, Balance: lookup.Credits(balance), Reference: c.Hold, CreatedAt: now,
+	})
 }
 
 // whyNot tells a charge that was fenced off from one that cannot be paid.

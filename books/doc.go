@@ -6,9 +6,15 @@
 // second obeys the one that stands; that a charge is written in the transaction
 // that stores the results it pays for, and only in the generation in which its
 // credits were held ([ErrFenced] otherwise); and that every entry takes from
-// one account what it gives to another.
+// one account what it gives to another. Grants, refreshes, refunds and revokes
+// are numbered together, one organization's one after the other; a charge waits
+// for nobody but at the account row, which it touches late.
+//
+// Credits are in lots, which a charge burns by the slices that its hold took in
+// the gate. Several grants may share a lot; what remains of each is worked out
+// when somebody asks ([Books.Grants]), by the gate's own order. What is left of
+// a lot is breakage once no hold of before its end can be open any more.
 //
 // It does not decide what is charged: packages enrich and store do, inside the
-// same transaction. Lots that expire, refunds, caps and statements are not
-// built yet.
+// same transaction. It does not decide when a cycle ends or who has paid.
 package books

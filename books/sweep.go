@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -16,8 +17,8 @@ import (
 func (b *Books) CloseVoid(ctx context.Context, org, hold string, also func(tx *store.Tx) error) (Standing, error) {
 	now := b.now()
 	var standing Standing
+	var first bool
 	err := b.db.Write(ctx, func(tx *store.Tx) error {
-		var first bool
 		var err error
 		standing, first, err = Open(ctx, tx, Closing{Hold: hold, Org: org, Kind: Void}, now)
 		if err != nil || !first {
@@ -36,31 +37,37 @@ func (b *Books) CloseVoid(ctx context.Context, org, hold string, also func(tx *s
 	if errors.Is(err, store.ErrConflict) {
 		// The chunk has left this round, or is gone: nothing of the hold can
 		// ever be charged, and a void without a round is all there is to write.
-		standing, err = b.voidAlone(ctx, org, hold)
+		standing, first, err = b.voidAlone(ctx, org, hold)
 	}
 	if err != nil {
 		return Standing{}, fmt.Errorf("books: void: %w", err)
 	}
+	if first {
+		b.metrics.voids.Inc()
+	}
 	return standing, b.Settle(ctx, org, hold, standing)
 }
 
-func (b *Books) voidAlone(ctx context.Context, org, hold string) (standing Standing, err error) {
+func (b *Books) voidAlone(ctx context.Context, org, hold string) (standing Standing, first bool, err error) {
 	err = b.db.Write(ctx, func(tx *store.Tx) error {
-		standing, _, err = Open(ctx, tx, Closing{Hold: hold, Org: org, Kind: Void}, b.now())
+		standing, first, err = Open(ctx, tx, Closing{Hold: hold, Org: org, Kind: Void}, b.now())
 		return err
 	})
-	return standing, err
+	return standing, first, err
 }
 
-// Sweep closes overdue holds, in SQL first, and loads accounts in which the gate
-// is behind SQL. It returns how many holds and accounts it repaired.
+// Sweep closes overdue holds, in SQL first, loads accounts in which the gate
+// differs from SQL, and posts what has expired. It returns how many holds and
+// accounts it repaired.
 func (b *Books) Sweep(ctx context.Context) (repaired int, err error) {
-	overdue, err := b.gate.Overdue(ctx, 100)
+	overdue, now, err := b.gate.Overdue(ctx, 100)
 	if err != nil {
 		return 0, err
 	}
 	var errs []error
+	oldest := time.Duration(0)
 	for _, hold := range overdue {
+		oldest = max(oldest, time.Duration(now-hold.Since)*time.Millisecond)
 		if _, err := b.CloseVoid(ctx, hold.Org, hold.ID, nil); err != nil {
 			errs = append(errs, err)
 			continue
@@ -68,54 +75,94 @@ func (b *Books) Sweep(ctx context.Context) (repaired int, err error) {
 		repaired++
 		b.log.InfoContext(ctx, "overdue hold closed", "org", hold.Org, "hold", hold.ID)
 	}
+	b.metrics.overdue.Set(oldest.Seconds())
 	n, err := b.reconcile(ctx)
+	errs = append(errs, err)
+	closed, err := b.Expire(ctx)
+	b.metrics.expired.Add(float64(closed))
 	return repaired + n, errors.Join(append(errs, err)...)
 }
 
-// reconcile loads the accounts that the gate has in an older state than SQL. An
+// reconcile loads the accounts that the gate has in another state than SQL. An
 // account the gate does not have is left until somebody needs it.
 func (b *Books) reconcile(ctx context.Context) (loaded int, err error) {
-	behind, err := b.behind(ctx)
+	orgs, err := b.orgs(ctx, `SELECT org FROM accounts WHERE grants > 0`)
 	if err != nil {
 		return 0, fmt.Errorf("books: reconcile: %w", err)
 	}
 	var errs []error
-	for _, org := range behind {
-		if err := b.Load(ctx, org); err != nil {
-			errs = append(errs, err)
-			continue
+	for _, org := range orgs {
+		behind, err := b.compare(ctx, org)
+		if err == nil && behind {
+			b.metrics.differences.Inc()
+			err = b.loadFor(ctx, org, loadBehind)
+			loaded++
 		}
-		loaded++
+		errs = append(errs, err)
 	}
 	return loaded, errors.Join(errs...)
 }
 
-// behind lists the accounts in which the gate and SQL differ in generation, or
-// the gate has not got the newest grant.
-func (b *Books) behind(ctx context.Context) ([]string, error) {
-	rows, err := b.db.QueryContext(ctx, `SELECT org FROM accounts`)
+func (b *Books) orgs(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := b.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var behind []string
+	var orgs []string
 	for rows.Next() {
 		var org string
 		if err := rows.Scan(&org); err != nil {
 			return nil, err
 		}
-		// The gate first: what SQL learns meanwhile is no difference yet.
-		balance, err := b.gate.Balance(ctx, org)
-		if err != nil {
-			continue // missing: loaded when somebody needs it
-		}
-		var generation, grants int64
-		if err := b.db.QueryRowContext(ctx, `SELECT generation, grants FROM accounts WHERE org = ?`, org).Scan(&generation, &grants); err != nil {
-			return nil, err
-		}
-		if balance.Generation != generation || balance.Grant < grants {
-			behind = append(behind, org)
+		orgs = append(orgs, org)
+	}
+	return orgs, rows.Err()
+}
+
+// clockAhead is how far an account's clock may be ahead of ours. It never runs
+// back by itself, and lots expire by it.
+const clockAhead = 10 * time.Minute
+
+// compare reports whether the gate is in another state than SQL: of another
+// generation, without the newest grant, with a hold that no deadline watches, or
+// with a clock that ran away. Levels and thresholds that differ it puts right.
+func (b *Books) compare(ctx context.Context, org string) (behind bool, err error) {
+	// The gate first: what SQL learns meanwhile is no difference yet.
+	gate, err := b.gate.Balance(ctx, org)
+	switch {
+	case errors.Is(err, ledger.ErrMissing):
+		return false, nil // loaded when somebody needs it
+	case errors.Is(err, ledger.ErrCorrupt):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	var generation, grants, threshold int64
+	var level ledger.Level
+	err = b.db.QueryRowContext(ctx, `SELECT generation, grants, threshold, level FROM accounts WHERE org = ?`, org).
+		Scan(&generation, &grants, &threshold, &level)
+	if err != nil {
+		return false, err
+	}
+	if gate.Generation != generation || gate.Grant < grants || gate.Clock > b.now().Add(clockAhead).UnixMilli() {
+		return true, nil
+	}
+	if gate.Threshold != threshold {
+		fell, err := b.gate.SetThreshold(ctx, org, threshold)
+		b.fell(ctx, org, fell)
+		return false, err
+	}
+	if gate.Level > level {
+		b.fell(ctx, org, gate.Level)
+	}
+	if gate.Level < level {
+		if err := b.rose(ctx, org, gate.Level); err != nil {
+			return false, err
 		}
 	}
-	return behind, rows.Err()
+	if gate.Open == 0 {
+		return false, nil
+	}
+	return b.gate.Unwatched(ctx, org)
 }
