@@ -13,6 +13,9 @@ import (
 // one ("https://www.Bücher.example/shop?x=1" is "xn--bcher-kva.example"), and
 // whether it is one: at least two labels, no address of a machine.
 func Domain(s string) (string, bool) {
+	if isDomain(s) {
+		return s, true
+	}
 	s = strings.TrimSpace(s)
 	if i := strings.Index(s, "//"); i >= 0 {
 		s = s[i+2:]
@@ -37,6 +40,34 @@ func Domain(s string) (string, bool) {
 	return host, ok
 }
 
+// isDomain reports whether s is a domain in normal form that shows at a glance.
+// Most are: what it does not recognise goes the long way.
+func isDomain(s string) bool {
+	if len(s) > 253 || strings.HasPrefix(s, "www.") {
+		return false
+	}
+	label, digits := 0, true // of the label being read: its length, whether all are digits
+	dot := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z':
+			label, digits = label+1, false
+		case '0' <= c && c <= '9':
+			label++
+		case c == '-':
+			if label == 0 || i+1 == len(s) || s[i+1] == '-' || s[i+1] == '.' {
+				return false
+			}
+			label, digits = label+1, false
+		case c == '.' && label > 0 && label <= 63:
+			dot, label, digits = true, 0, true
+		default:
+			return false
+		}
+	}
+	return dot && label > 1 && label <= 63 && !digits
+}
+
 // hostname returns the ASCII form of a bare host name, and whether it is one.
 func hostname(s string) (string, bool) {
 	s, err := idna.Lookup.ToASCII(strings.ToLower(strings.TrimSpace(s)))
@@ -59,14 +90,17 @@ func hostname(s string) (string, bool) {
 }
 
 func replaceDomain(f Fields, field string) error {
-	if f[field] == "" {
+	given := f[field]
+	if given == "" {
 		return nil
 	}
-	domain, ok := Domain(f[field])
+	domain, ok := Domain(given)
 	if !ok {
 		return &InputError{field, "invalid_domain", "this is not a domain; write it like example.com"}
 	}
-	f[field] = domain
+	if domain != given {
+		f[field] = domain
+	}
 	return nil
 }
 

@@ -16,7 +16,27 @@ func Fold(s string) string {
 	if !isASCII(s) {
 		s = norm.NFC.String(letters.Replace(strings.Map(plain, norm.NFD.String(s))))
 	}
-	return strings.Join(strings.Fields(strings.ReplaceAll(s, "`", "'")), " ")
+	s = strings.ReplaceAll(s, "`", "'")
+	if oneSpaced(s) {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// oneSpaced reports whether the only white space in s is single spaces between
+// words.
+func oneSpaced(s string) bool {
+	space := true
+	for i := range len(s) {
+		if c := s[i]; c == ' ' && !space {
+			space = true
+		} else if c <= ' ' || c >= utf8.RuneSelf {
+			return false
+		} else {
+			space = false
+		}
+	}
+	return !space || s == ""
 }
 
 // letters maps what decomposition leaves whole to the usual spelling.

@@ -179,11 +179,16 @@ func firstUsable(f Fields, missing string, keys ...key) error {
 }
 
 func replace(f Fields, field string, with func(string) string) {
-	if f[field] == "" {
+	given := f[field]
+	if given == "" {
 		return
 	}
-	if f[field] = with(f[field]); f[field] == "" {
+	switch value := with(given); value {
+	case given:
+	case "":
 		delete(f, field)
+	default:
+		f[field] = value
 	}
 }
 

@@ -3,6 +3,7 @@ package lookup
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,6 +60,18 @@ func (q Query) Question() Question {
 func (q Question) String() string {
 	s := hex.EncodeToString(q[:])
 	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
+}
+
+// ParseQuestion reads the form that String writes.
+func ParseQuestion(s string) (q Question, err error) {
+	digits := strings.ReplaceAll(s, "-", "")
+	if len(digits) == hex.EncodedLen(len(q)) {
+		_, err = hex.Decode(q[:], []byte(digits))
+	}
+	if err != nil || q.String() != s {
+		return Question{}, errors.New("lookup: this is not the text of a question")
+	}
+	return q, nil
 }
 
 // InputError says why a query cannot be asked. Its texts name the field and

@@ -68,6 +68,9 @@ func (r Row) AppendJSON(b []byte) ([]byte, error) {
 		b = strconv.AppendInt(b, *r.DuplicateOf, 10)
 	}
 	b = append(b, `,"error":`...)
+	if r.Error == nil {
+		return append(b, "null}"...), nil
+	}
 	fault, err := json.Marshal(r.Error) // rare
 	return append(append(b, fault...), '}'), err
 }
@@ -90,21 +93,26 @@ func (t OptionalText) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(t))
 }
 
-// append appends the text as JSON; a plain one, which most are, at once.
 func (t OptionalText) append(b []byte) []byte {
 	if t == "" {
 		return append(b, `null`...)
 	}
-	for i := range len(t) {
-		if c := t[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, err := json.Marshal(string(t))
+	return AppendJSONText(b, string(t))
+}
+
+// AppendJSONText appends s as a JSON string, as encoding/json writes it. Most
+// texts are plain, and appended as they are.
+func AppendJSONText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(s)
 			if err != nil {
 				panic(err) // a string always has a JSON form
 			}
 			return append(b, text...)
 		}
 	}
-	return append(append(append(b, '"'), t...), '"')
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // RowError says why a row has no result.

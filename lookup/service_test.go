@@ -65,3 +65,16 @@ func TestQuestionTellsFieldsApart(t *testing.T) {
 		}
 	}
 }
+
+func TestQuestionComesBack(t *testing.T) {
+	t.Parallel()
+	want := lookup.Query{Service: lookup.EmailFinder, Fields: lookup.Fields{"email": "a@b.example"}}.Question()
+	if got, err := lookup.ParseQuestion(want.String()); err != nil || got != want {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	for _, text := range []string{"", "x", want.String() + "00", want.String()[1:], "zz" + want.String()[2:]} {
+		if _, err := lookup.ParseQuestion(text); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}

@@ -101,29 +101,33 @@ func (g *Guard) Services() []lookup.Service { return g.provider.Services() }
 
 // Ask lets the question through to the provider, or says why not.
 func (g *Guard) Ask(ctx context.Context, q lookup.Query) Answer {
-	deadline := time.Now().Add(g.limits.Patience)
-	if a, held := g.heldBack(); held {
-		return g.refuse(a)
+	began := time.Now()
+	deadline := began.Add(g.limits.Patience)
+	if a, held := g.heldBack(began); held {
+		return g.refuse(ctx, a)
 	}
 	if a, ok := g.enter(ctx, deadline); !ok {
-		return g.refuse(a)
+		return g.refuse(ctx, a)
 	}
 	defer g.leave()
 	if after, ok := g.pacer.wait(ctx, deadline); !ok {
-		return g.refuse(notAsked(ctx, heldPaced, after))
+		return g.refuse(ctx, notAsked(ctx, heldPaced, after))
 	}
-	if a, held := g.heldBack(); held { // others learned something while we waited
-		return g.refuse(a)
+	if a, held := g.parked(time.Now()); held { // others learned something while we waited
+		return g.refuse(ctx, a)
 	}
 	done, err := g.breaker.Allow()
 	if err != nil {
-		return g.refuse(g.openAnswer())
+		return g.refuse(ctx, g.openAnswer())
 	}
 	return g.call(ctx, q, done)
 }
 
-func (g *Guard) refuse(a Answer) Answer {
+func (g *Guard) refuse(ctx context.Context, a Answer) Answer {
 	g.metrics.heldBack(a.Reason)
+	if g.log.Enabled(ctx, slog.LevelDebug) {
+		g.log.DebugContext(ctx, "provider not asked", "outcome", a.Outcome.String(), "reason", a.Reason, "after", a.After)
+	}
 	return a
 }
 
@@ -136,17 +140,25 @@ func notAsked(ctx context.Context, reason string, after time.Duration) Answer {
 }
 
 // heldBack answers for a vendor that is parked or down.
-func (g *Guard) heldBack() (Answer, bool) {
-	g.mu.Lock()
-	left, outcome := time.Until(g.park.until), g.park.outcome
-	g.mu.Unlock()
-	if left > 0 {
-		return Answer{Outcome: outcome, Reason: heldParked, After: left, NotAsked: true}, true
+func (g *Guard) heldBack(now time.Time) (Answer, bool) {
+	if a, held := g.parked(now); held {
+		return a, true
 	}
 	if g.breaker.State() == gobreaker.StateOpen {
 		return g.openAnswer(), true
 	}
 	return Answer{}, false
+}
+
+// parked answers for a vendor that is left alone.
+func (g *Guard) parked(now time.Time) (Answer, bool) {
+	g.mu.Lock()
+	left, outcome := g.park.until.Sub(now), g.park.outcome
+	g.mu.Unlock()
+	if left <= 0 {
+		return Answer{}, false
+	}
+	return Answer{Outcome: outcome, Reason: heldParked, After: left, NotAsked: true}, true
 }
 
 func (g *Guard) openAnswer() Answer {
@@ -192,20 +204,29 @@ func (g *Guard) call(ctx context.Context, q lookup.Query, done func(error)) (ans
 	defer func() {
 		if recover() != nil { // its value may quote the question; the stack does not
 			answer = Answer{Outcome: Transient, Reason: "panic"}
-			g.log.Error("provider panicked", "stack", string(debug.Stack()))
+			g.log.ErrorContext(ctx, "provider panicked", "stack", string(debug.Stack()))
 		}
 		g.inFlight.Add(-1)
 		done(forBreaker(ctx, answer))
-		g.learn(started, answer)
-		if !answer.NotAsked {
-			g.metrics.called(answer.Outcome, time.Since(started))
-		}
+		g.learn(ctx, started, answer)
+		g.called(ctx, answer, time.Since(started))
 	}()
 	return g.provider.Ask(ctx, q)
 }
 
+// called counts and logs a call. It is the hottest line of the program, so that
+// it costs nothing unless somebody reads it.
+func (g *Guard) called(ctx context.Context, a Answer, took time.Duration) {
+	if !a.NotAsked {
+		g.metrics.called(a.Outcome, took)
+	}
+	if g.log.Enabled(ctx, slog.LevelDebug) {
+		g.log.DebugContext(ctx, "provider call", "outcome", a.Outcome.String(), "reason", a.Reason, "latency", took, "asked", !a.NotAsked)
+	}
+}
+
 // learn keeps what an answer says about the vendor rather than the question.
-func (g *Guard) learn(started time.Time, a Answer) {
+func (g *Guard) learn(ctx context.Context, started time.Time, a Answer) {
 	if a.NotAsked {
 		return
 	}
@@ -213,17 +234,17 @@ func (g *Guard) learn(started time.Time, a Answer) {
 	case Throttled:
 		g.pacer.throttled(started, a.After)
 	case Quota, Auth:
-		g.parkVendor(a)
+		g.parkVendor(ctx, a)
 	case BadRequest:
-		g.reportMisunderstood(a)
+		g.reportMisunderstood(ctx, a)
 	case Hit, Miss, Ineligible, Pending, Blocked:
 		g.pacer.answered(started)
-		g.served(started)
+		g.served(ctx, started)
 	case Transient: // the breaker's business
 	}
 }
 
-func (g *Guard) parkVendor(a Answer) {
+func (g *Guard) parkVendor(ctx context.Context, a Answer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	pause := g.limits.ParkFor
@@ -233,25 +254,25 @@ func (g *Guard) parkVendor(a Answer) {
 	g.park.outcome, g.park.until = a.Outcome, time.Now().Add(pause)
 	if !g.park.logged {
 		g.park.logged = true
-		g.log.Error("provider is parked; check its key and its plan", "outcome", a.Outcome.String(), "reason", a.Reason, "for", pause)
+		g.log.ErrorContext(ctx, "provider is parked; check its key and its plan", "outcome", a.Outcome.String(), "reason", a.Reason, "for", pause)
 	}
 }
 
-func (g *Guard) served(started time.Time) {
+func (g *Guard) served(ctx context.Context, started time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.park.logged && started.After(g.park.until) {
 		g.park.logged = false
-		g.log.Info("provider serves again")
+		g.log.InfoContext(ctx, "provider serves again")
 	}
 }
 
-func (g *Guard) reportMisunderstood(a Answer) {
+func (g *Guard) reportMisunderstood(ctx context.Context, a Answer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.misunderstood {
 		g.misunderstood = true
-		g.log.Error("provider does not understand a request; its adapter needs a look (logged once)", "reason", a.Reason)
+		g.log.ErrorContext(ctx, "provider does not understand a request; its adapter needs a look (logged once)", "reason", a.Reason)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	Hit                       // a result, checked by Validate
 	Miss                      // the vendor definitely has nothing
 	Ineligible                // this vendor cannot take this input
-	Pending                   // not ready yet: repeat the same request after Answer.After
+	Pending                   // not ready yet: ask again after Answer.After, with Answer.Ticket if there is one
 	Throttled                 // slow down until Answer.After has passed
 	Quota                     // our plan is used up: park the vendor
 	Auth                      // our key is refused: park the vendor
@@ -49,6 +49,9 @@ type Answer struct {
 	// After is how long to wait: with Throttled before any call to this
 	// vendor, with Pending before repeating this one. Zero: the vendor did not say.
 	After time.Duration
+	// Ticket is, with Pending, what an asynchronous vendor calls the job that it
+	// has taken on: see [Ticket]. Empty: the same request is repeated.
+	Ticket string
 	// Reason is a short fixed word for logs and metrics ("no_match",
 	// "plan_limit"). It never carries anything from the question or the body.
 	Reason string
@@ -91,4 +94,7 @@ type Verdict struct {
 	// have one could not be asked now (throttled, down, parked). Ask again after
 	// this long; the caller owns the deadline after which the row is failed.
 	Later time.Duration
+	// Tickets are, with Later, the jobs under way with asynchronous vendors. The
+	// caller keeps them and gives them to the next Ask ([WithTickets]).
+	Tickets Tickets
 }

@@ -10,16 +10,22 @@ import (
 )
 
 // rules decide for each service whether a result is one. They may rewrite the
-// result into normal form; a service without a rule has no valid results.
-var rules = map[lookup.Service]func(q lookup.Query, result map[string]any) (reason string){
+// result into normal form; given is what the adapter said, which may tell more
+// about whose record it is. A service without a rule has no valid results.
+var rules = map[lookup.Service]func(q lookup.Query, given, result map[string]any) (reason string){
 	lookup.EmailFinder:      checkEmailFinder,
+	lookup.EmailValidation:  checkEmailValidation,
 	lookup.MobileFinder:     checkMobileFinder,
 	lookup.MobileValidation: checkMobileValidation,
+	lookup.ProfileSearch:    checkProfile,
+	lookup.CompanyFinder:    checkCompany,
+	lookup.JobsData:         checkJobs,
 }
 
 // Validate checks what a provider calls a hit before anybody is charged for it,
 // and returns it in normal form: every field of the service and no other, nil
-// where the provider said nothing. If ok is false, reason is a fixed word.
+// where the provider said nothing. Fields may come under the names that vendors
+// have for them. If ok is false, reason is a fixed word.
 func Validate(q lookup.Query, result map[string]any) (normalised map[string]any, ok bool, reason string) {
 	rule := rules[q.Service]
 	if rule == nil {
@@ -27,24 +33,31 @@ func Validate(q lookup.Query, result map[string]any) (normalised map[string]any,
 	}
 	normalised = make(map[string]any, len(q.Service.ResultFields()))
 	for _, field := range q.Service.ResultFields() {
-		normalised[field] = result[field]
+		normalised[field] = pick(result, field, aliases[q.Service][field])
 	}
-	if reason := rule(q, normalised); reason != "" {
+	if reason := rule(q, result, normalised); reason != "" {
 		return nil, false, reason
 	}
 	return normalised, true, ""
 }
 
-func checkEmailFinder(q lookup.Query, result map[string]any) string {
+func checkEmailFinder(q lookup.Query, _, result map[string]any) string {
 	given, _ := result["email"].(string)
 	email, domain, ok := ParseEmail(given)
 	if !ok {
 		return "no_address"
 	}
-	if asked := q.Get("domain"); asked != "" && !related(asked, domain) {
+	asked := q.Get("domain")
+	switch {
+	case asked != "" && !related(asked, domain):
 		return "other_domain"
+	case asked == "" && nobodysDomains[domain]:
+		return "no_work_address"
+	case placeholder(email):
+		return "placeholder"
 	}
-	switch result["status"] {
+	status := text(result["status"])
+	switch status {
 	case "valid":
 	case "valid_catch_all":
 		if !q.Options.AcceptCatchAll {
@@ -53,32 +66,70 @@ func checkEmailFinder(q lookup.Query, result map[string]any) string {
 	default:
 		return "unverified"
 	}
-	result["email"], result["domain"] = email, domain
+	result["email"], result["domain"], result["status"] = email, domain, status
 	return ""
 }
 
-func checkMobileFinder(_ lookup.Query, result map[string]any) string {
-	return checkNumber(result, "mobile_number")
+// checkEmailValidation lets definite answers through: that an address is valid,
+// or that it is not.
+func checkEmailValidation(q lookup.Query, _, result map[string]any) string {
+	given, _ := result["email"].(string)
+	if given != "" && !strings.EqualFold(given, q.Get("email")) {
+		return "other_address"
+	}
+	status := text(result["email_status"])
+	switch {
+	case status == "valid", status == "invalid", status == "valid_catch_all":
+	case CatchAll(status):
+		return "catch_all"
+	default:
+		return "unverified"
+	}
+	result["email"], result["email_status"] = q.Get("email"), status
+	for _, flag := range []string{"is_disposable", "is_role", "is_free"} {
+		result[flag] = boolean(result[flag])
+	}
+	keepTexts(result, "reason", "mx_record", "mx_provider")
+	return ""
 }
 
-func checkMobileValidation(_ lookup.Query, result map[string]any) string {
-	if _, ok := result["valid"].(bool); !ok {
+func checkMobileFinder(_ lookup.Query, _, result map[string]any) string {
+	number, reason := parseNumber(result["mobile_number"])
+	if reason != "" {
+		return reason
+	}
+	if !phonenumbers.IsValidNumber(number) {
+		return "no_number"
+	}
+	if phonenumbers.GetNumberType(number) == phonenumbers.FIXED_LINE {
+		return "landline"
+	}
+	result["mobile_number"] = phonenumbers.Format(number, phonenumbers.E164)
+	return ""
+}
+
+func checkMobileValidation(_ lookup.Query, _, result map[string]any) string {
+	if result["valid"] = boolean(result["valid"]); result["valid"] == nil {
 		return "no_verdict"
 	}
-	return checkNumber(result, "number")
+	number, reason := parseNumber(result["number"])
+	if reason != "" {
+		return reason
+	}
+	result["number"] = phonenumbers.Format(number, phonenumbers.E164)
+	return ""
 }
 
-func checkNumber(result map[string]any, field string) string {
-	given, _ := result[field].(string)
+func parseNumber(value any) (number *phonenumbers.PhoneNumber, reason string) {
+	given, _ := value.(string)
 	if !strings.HasPrefix(given, "+") || masked(given) {
-		return "no_number"
+		return nil, "no_number"
 	}
 	number, err := phonenumbers.Parse(given, "")
 	if err != nil {
-		return "no_number"
+		return nil, "no_number"
 	}
-	result[field] = phonenumbers.Format(number, phonenumbers.E164)
-	return ""
+	return number, ""
 }
 
 // ParseEmail returns an address with its domain in normal form, and that
@@ -98,10 +149,12 @@ func ParseEmail(s string) (email, domain string, ok bool) {
 
 // masked reports whether letters were hidden, as vendors do with values that
 // were not paid for.
-func masked(s string) bool { return strings.ContainsAny(s, "*•…") }
+func masked(s string) bool {
+	return strings.Contains(s, "*") || strings.Contains(s, "•") || strings.Contains(s, "…")
+}
 
 // related reports whether two domains belong to the same registrant.
-func related(a, b string) bool { return registrable(a) == registrable(b) }
+func related(a, b string) bool { return a == b || registrable(a) == registrable(b) }
 
 // registrable returns the domain that was registered; of a public suffix,
 // which nobody registered, the whole.

@@ -78,7 +78,11 @@ func TestValidateNumbers(t *testing.T) {
 		{lookup.MobileValidation, map[string]any{"number": "+33612345678", "valid": false}, ""},
 		{lookup.MobileValidation, map[string]any{"number": "+33612345678", "valid": "yes"}, "no_verdict"},
 		{lookup.MobileValidation, map[string]any{"number": "nonsense", "valid": true}, "no_number"},
-		{lookup.JobsData, map[string]any{"postings": []any{}}, "no_rule"},
+		{lookup.JobsData, map[string]any{"postings": []any{}}, "no_postings"},
+		{"horoscopes", map[string]any{}, "no_rule"},
+		{lookup.MobileFinder, map[string]any{"mobile_number": "+44 20 7946 0958"}, "landline"},
+		{lookup.MobileFinder, map[string]any{"mobile_number": "+10000000000"}, "no_number"},
+		{lookup.MobileFinder, map[string]any{"phone": "+33612345678"}, ""},
 	}
 	for _, c := range cases {
 		result, ok, reason := providers.Validate(lookup.Query{Service: c.service}, c.result)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 // that passes [Validate]. It never asks a provider again that has failed it.
 type Waterfall struct {
 	Providers []Provider
+	// Asynchronous is set if a provider may answer with a ticket, so that
+	// callers look for those they kept.
+	Asynchronous bool
 }
 
 // Waterfalls holds the waterfall of each service.
@@ -35,9 +39,14 @@ func (w Waterfalls) For(service lookup.Service) (*Waterfall, bool) {
 
 // Ask puts one question to the providers. When ctx ends the verdict is Later,
 // unless a result or a refusal came first.
+//
+// A vendor that takes the question on as a job is not waited for: the verdict
+// is Later with its ticket, and no vendor after it is asked (and paid) as well,
+// unless the job has been under way for long. With tickets in ctx the vendors
+// that hold them are asked first.
 func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
-	var t tally
-	for _, p := range w.Providers {
+	t := tally{tickets: ticketsIn(ctx)}
+	for _, p := range w.order(ctx) {
 		if !slices.Contains(p.Services(), q.Service) {
 			continue
 		}
@@ -47,6 +56,8 @@ func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
 			break
 		}
 		answer, result := check(q, poll(ctx, p, q))
+		ticket, waiting := jobOf(ctx, p.Name(), answer)
+		t.tickets.set(p.Name(), ticket, waiting)
 		switch answer.Outcome {
 		case Hit:
 			return Verdict{Outcome: lookup.Found, Result: result, Provider: p.Name()}
@@ -54,14 +65,53 @@ func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
 			return Verdict{Outcome: lookup.NotFound, Provider: p.Name()}
 		}
 		t.add(p.Name(), answer)
+		if waiting && time.Since(ticket.At) < ticketWait {
+			break
+		}
 	}
 	return t.verdict(q.Service)
 }
 
-// poll asks p, and again while it says Pending.
+// order is the providers, those first whose jobs are under way.
+func (w *Waterfall) order(ctx context.Context) []Provider {
+	if !w.Asynchronous {
+		return w.Providers
+	}
+	return slices.SortedStableFunc(slices.Values(w.Providers), func(a, b Provider) int {
+		_, first := TicketOf(ctx, a.Name())
+		_, second := TicketOf(ctx, b.Name())
+		switch {
+		case first == second:
+			return 0
+		case first:
+			return -1
+		}
+		return 1
+	})
+}
+
+// jobOf returns the job that is under way with a provider after its answer.
+// While fetching it does not succeed, the job stays what it was.
+func jobOf(ctx context.Context, provider string, a Answer) (Ticket, bool) {
+	held, fetched := TicketOf(ctx, provider)
+	switch a.Outcome {
+	case Pending:
+		if a.Ticket != "" && a.Ticket != held.ID {
+			return Ticket{ID: a.Ticket, At: time.Now()}, true
+		}
+		return held, fetched
+	case Transient, Throttled, Auth:
+		return held, fetched
+	case Quota: // of a call that was made, it is how the job ended
+		return held, fetched && a.NotAsked
+	}
+	return Ticket{}, false
+}
+
+// poll asks p, and again while it says Pending without a ticket.
 func poll(ctx context.Context, p Provider, q lookup.Query) Answer {
 	answer := p.Ask(ctx, q)
-	for polls := 0; answer.Outcome == Pending && polls < maxPolls; polls++ {
+	for polls := 0; answer.Outcome == Pending && answer.Ticket == "" && polls < maxPolls; polls++ {
 		after := answer.After
 		if after <= 0 {
 			after = defaultPoll
@@ -85,11 +135,38 @@ func check(q lookup.Query, a Answer) (Answer, json.RawMessage) {
 	if !ok {
 		return Answer{Outcome: Miss, Reason: reason}, nil
 	}
-	result, err := json.Marshal(normalised)
+	result, err := encode(q.Service.ResultFields(), normalised)
 	if err != nil { // a value that is no JSON: the adapter's bug
 		return Answer{Outcome: BadRequest, Reason: "result_encoding"}, nil
 	}
 	return a, result
+}
+
+// encode writes a result as JSON, its fields in the order of the service. Most
+// values are texts or missing, and are written without reflection.
+func encode(fields []string, result map[string]any) (json.RawMessage, error) {
+	b := append(make([]byte, 0, 128), '{')
+	for i, field := range fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(lookup.AppendJSONText(b, field), ':')
+		switch value := result[field].(type) {
+		case nil:
+			b = append(b, "null"...)
+		case string:
+			b = lookup.AppendJSONText(b, value)
+		case bool:
+			b = strconv.AppendBool(b, value)
+		default:
+			text, err := json.Marshal(value)
+			if err != nil {
+				return nil, err
+			}
+			b = append(b, text...)
+		}
+	}
+	return append(b, '}'), nil
 }
 
 // tally remembers how the providers without a result ended.
@@ -99,6 +176,7 @@ type tally struct {
 	unresolved bool // somebody may have something
 	later      time.Duration
 	broken     []string // who did not understand us
+	tickets    Tickets  // what is under way
 }
 
 func (t *tally) add(provider string, a Answer) {
@@ -129,7 +207,7 @@ func (t *tally) putOff(after time.Duration) {
 func (t *tally) verdict(service lookup.Service) Verdict {
 	switch {
 	case t.unresolved:
-		return Verdict{Later: t.later}
+		return Verdict{Later: t.later, Tickets: t.tickets}
 	case !t.capable:
 		return failed("no provider is configured for " + string(service) + "; ask the operator for one")
 	case len(t.broken) > 0 && !t.missed:

@@ -72,7 +72,7 @@ func TestWaterfall(t *testing.T) {
 			if v.Outcome != c.want || v.Provider != c.by || v.Later != c.later || asked != c.asked {
 				t.Errorf("%+v after %d calls", v, asked)
 			}
-			if (v.Outcome == lookup.Found) != (string(v.Result) == `{"domain":"acme.test","email":"ada@acme.test","mx_provider":null,"score":null,"status":"valid"}`) {
+			if (v.Outcome == lookup.Found) != (string(v.Result) == `{"email":"ada@acme.test","status":"valid","domain":"acme.test","mx_provider":null,"score":null}`) {
 				t.Errorf("result %s", v.Result)
 			}
 			if (v.Outcome == lookup.Failed) != (v.Error != nil) {

@@ -78,10 +78,11 @@ func verified(a answer) string {
 	if a.Data.Verification.Status == nil {
 		return ""
 	}
-	switch *a.Data.Verification.Status {
-	case "accept_all":
+	status := strings.ToLower(*a.Data.Verification.Status)
+	switch {
+	case providers.CatchAll(status):
 		return "valid_catch_all"
-	case "valid":
+	case status == "valid":
 		switch a.Data.AcceptAll {
 		case nil, false, "false":
 			return "valid"

@@ -18,7 +18,7 @@ type answer struct {
 	Person    *struct {
 		Email *struct {
 			Status   string `json:"status"`
-			Revealed bool   `json:"revealed"`
+			Revealed any    `json:"revealed"` // as Error
 			Email    string `json:"email"`
 			Provider string `json:"email_mx_provider"`
 		} `json:"email"`
@@ -61,7 +61,7 @@ func (Adapter) Classify(_ lookup.Service, status int, header http.Header, body [
 		}
 		return known
 	}
-	if status == http.StatusOK && a.Error == false {
+	if status == http.StatusOK && (a.Error == false || a.Error == "false") {
 		return found(a)
 	}
 	return byStatus(status, header)
@@ -77,8 +77,9 @@ func found(a answer) providers.Answer {
 		return providers.Answer{Outcome: providers.Miss, Reason: "no_email"}
 	}
 	email, domain, ok := providers.ParseEmail(a.Person.Email.Email)
+	revealed := a.Person.Email.Revealed == true || a.Person.Email.Revealed == "true"
 	switch {
-	case !a.Person.Email.Revealed || !ok:
+	case !revealed || !ok:
 		return providers.Answer{Outcome: providers.Miss, Reason: "masked"}
 	case !strings.EqualFold(a.Person.Email.Status, "verified"):
 		return providers.Answer{Outcome: providers.Miss, Reason: "unverified"}

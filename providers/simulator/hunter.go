@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-const hunterName = "hunter"
-
 // hunterDialect speaks like Hunter.
 type hunterDialect struct{}
 
@@ -57,7 +55,7 @@ func (hunterDialect) reply(a answer, about subject) reply {
 			"errors": []map[string]any{{"id": e.id, "code": e.status, "details": "simulated"}},
 		})}
 	}
-	if a == pending {
+	if a == pending || a == accepted {
 		return reply{status: http.StatusAccepted, body: encode(map[string]any{"data": nil})}
 	}
 	data := hunterData{Domain: about.domain}
@@ -66,6 +64,7 @@ func (hunterDialect) reply(a answer, about subject) reply {
 		if status == "" {
 			status = "unknown"
 		}
+		status = about.spelt(status)
 		data.Email, data.Score, data.Verification.Status = &about.email, &about.score, &status
 		data.AcceptAll = about.fact == catchAll
 	}

@@ -8,10 +8,7 @@ import (
 	"strconv"
 )
 
-const (
-	prospeoName = "prospeo"
-	maxRequest  = 64 << 10
-)
+const maxRequest = 64 << 10
 
 // prospeoDialect speaks like Prospeo.
 type prospeoDialect struct{}
@@ -28,12 +25,17 @@ func (prospeoDialect) question(r *http.Request, w world) (person, bool) {
 			CompanyName    string `json:"company_name"`
 		} `json:"data"`
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
-	if err != nil || json.Unmarshal(body, &asked) != nil {
+	if !readJSON(r, &asked) {
 		return person{}, false
 	}
 	d := asked.Data
 	return w.person(d.FirstName, d.LastName, d.FullName, d.CompanyWebsite, d.CompanyName)
+}
+
+// readJSON reads a request's body.
+func readJSON(r *http.Request, into any) bool {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	return err == nil && json.Unmarshal(body, into) == nil
 }
 
 // prospeoErrors are the status and the code of each refusal. The statuses are
@@ -73,7 +75,10 @@ func (prospeoDialect) reply(a answer, about subject) reply {
 		email.Revealed = false
 	case unverified:
 		email.Status = "UNVERIFIED"
+	case catchAll:
+		email.Status = "CATCH_ALL"
 	}
+	email.Status = about.spelt(email.Status)
 	return reply{status: http.StatusOK, body: encode(map[string]any{
 		"error": false, "free_enrichment": false,
 		"person":  map[string]any{"email": email, "mobile": map[string]any{"revealed": false, "mobile": nil}},

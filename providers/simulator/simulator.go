@@ -4,17 +4,12 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	_ "embed" // the page
 
 	"github.com/magpie-hq/magpie/lookup"
-)
-
-// Where the vendors' interfaces begin, relative to the server's root.
-const (
-	HunterPath  = "/hunter/v2"
-	ProspeoPath = "/prospeo"
 )
 
 // Simulator is the server. It is an [http.Handler] for any listener.
@@ -33,13 +28,15 @@ func New(cfg Config) (*Simulator, error) {
 		cfg.Now = time.Now
 	}
 	w := world{seed: cfg.Seed}
-	hunter := newVendor(hunterName, cfg.Hunter, w, hunterDialect{}, cfg.Now)
-	prospeo := newVendor(prospeoName, cfg.Prospeo, w, prospeoDialect{}, cfg.Now)
-	s := &Simulator{world: w, vendors: []*vendor{hunter, prospeo}, mux: http.NewServeMux()}
-	s.mux.Handle("GET "+HunterPath+"/email-finder", hunter)
-	s.mux.Handle("POST "+ProspeoPath+"/enrich-person", prospeo)
+	s := &Simulator{world: w, mux: http.NewServeMux()}
+	for _, p := range profiles {
+		v := newVendor(p, cfg.vendor(p), w, cfg.Now)
+		_, v.configured = cfg.Others[p.name]
+		s.add(v)
+	}
 	s.mux.HandleFunc("GET /truth", s.serveTruth)
 	s.mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { sendJSON(w, http.StatusOK, s.Stats()) })
+	s.mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { sendJSON(w, http.StatusOK, Catalogue()) })
 	s.mux.HandleFunc("POST /reset", func(w http.ResponseWriter, _ *http.Request) {
 		s.Reset()
 		w.WriteHeader(http.StatusNoContent)
@@ -48,7 +45,22 @@ func New(cfg Config) (*Simulator, error) {
 	return s, nil
 }
 
-// ServeHTTP answers for all vendors, and for /truth, /stats, /reset and the page.
+// add gives a vendor its paths.
+func (s *Simulator) add(v *vendor) {
+	s.vendors = append(s.vendors, v)
+	handle := func(pattern string, h http.HandlerFunc) {
+		method, path, _ := strings.Cut(pattern, " ")
+		s.mux.HandleFunc(method+" "+v.path+path, h)
+	}
+	if v.asynchronous {
+		handle(v.ask, v.handler(v.dialect.question, v.accept))
+		handle(v.read, v.handler(v.taken, v.report))
+		return
+	}
+	handle(v.ask, v.handler(v.dialect.question, v.decide))
+}
+
+// ServeHTTP answers for all vendors, and for /truth, /stats, /faults, /reset and the page.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Reset forgets everything that happened. The truth stays; calls under way are
@@ -76,34 +88,53 @@ type VendorTruth struct {
 }
 
 // Truth returns the truth about a query. ok is false if it does not name a
-// person at a company.
+// person at a company or, for email validation, an address.
 func (s *Simulator) Truth(q lookup.Query) (t Truth, ok bool) {
-	p, ok := s.world.person(q.Get("first_name"), q.Get("last_name"), q.Get("full_name"), q.Get("domain"), q.Get("company_name"))
-	if !ok || q.Service != lookup.EmailFinder {
+	var p person
+	switch q.Service {
+	case lookup.EmailFinder:
+		p, ok = s.world.person(q.Get("first_name"), q.Get("last_name"), q.Get("full_name"), q.Get("domain"), q.Get("company_name"))
+	case lookup.EmailValidation:
+		p, ok = s.world.mailbox(q.Get("email"))
+	}
+	if !ok {
 		return Truth{}, false
 	}
 	t.Vendors = map[string]VendorTruth{}
 	for _, v := range s.vendors {
-		f := s.world.known(v.name, p)
-		t.Vendors[v.name] = VendorTruth{Knows: f != unknown, Email: s.world.shown(f, p), Status: string(f)}
-		if f == valid || f == catchAll && q.Options.AcceptCatchAll {
-			t.Found, t.Email = true, s.world.email(p)
+		if v.service != q.Service {
+			continue
+		}
+		f := s.world.known(v.profile, p)
+		email := s.world.shown(f, p)
+		t.Vendors[v.name] = VendorTruth{Knows: f != unknown, Email: email, Status: string(f)}
+		if s.counts(v, q, f) {
+			t.Found, t.Email = true, email
 		}
 	}
 	return t, true
+}
+
+// counts reports whether a fact is worth money to those who ask q of v. Vendors
+// that nobody configured do not count, else every audit would miss them.
+func (s *Simulator) counts(v *vendor, q lookup.Query, f fact) bool {
+	if !v.named && !v.configured {
+		return false
+	}
+	return f == valid || f == catchAll && q.Options.AcceptCatchAll || q.Service == lookup.EmailValidation && f == invalid
 }
 
 func (s *Simulator) serveTruth(w http.ResponseWriter, r *http.Request) {
 	params := r.URL.Query()
 	q := lookup.Query{Service: lookup.Service(params.Get("service")), Fields: map[string]string{}}
 	q.Options.AcceptCatchAll = params.Get("accept_catch_all") == "true"
-	for _, field := range lookup.EmailFinder.QueryFields() {
+	for _, field := range q.Service.QueryFields() {
 		q.Fields[field] = params.Get(field)
 	}
 	truth, ok := s.Truth(q)
 	if !ok {
 		sendJSON(w, http.StatusBadRequest, map[string]string{
-			"error": "give service=email-finder, first_name and last_name (or full_name), and domain or company_name",
+			"error": "give service=email-finder, first_name and last_name (or full_name), and domain or company_name; or service=email-validation and email",
 		})
 		return
 	}
@@ -117,7 +148,27 @@ var page = template.Must(template.New("page").Parse(pageSource))
 
 func (s *Simulator) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = page.Execute(w, s.Stats()) // fails only if the reader left
+	_ = page.Execute(w, struct { // fails only if the reader left
+		Stats
+		Vendors   []shownVendor
+		Catalogue []Fault
+	}{s.Stats(), s.shownVendors(), Catalogue()})
+}
+
+// shownVendor is a vendor on the page.
+type shownVendor struct {
+	Profile
+	VendorStats
+	Quota Quota
+}
+
+func (s *Simulator) shownVendors() []shownVendor {
+	stats := s.Stats()
+	shown := make([]shownVendor, len(s.vendors))
+	for i, p := range Profiles() {
+		shown[i] = shownVendor{p, stats.Vendors[p.Name], s.vendors[i].cfg.Quota}
+	}
+	return shown
 }
 
 func sendJSON(w http.ResponseWriter, status int, v any) {

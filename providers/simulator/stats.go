@@ -17,7 +17,9 @@ type Stats struct {
 type VendorStats struct {
 	Calls          int            `json:"calls"`      // refused ones included
 	Answers        map[string]int `json:"answers"`    // by kind
-	Violations     map[string]int `json:"violations"` // calls over quota: second, minute, concurrent
+	Violations     map[string]int `json:"violations"` // calls over quota: second, minute, day, concurrent
+	Faults         map[string]int `json:"faults"`     // injected, by family: F6
+	Charged        int            `json:"charged"`    // answers that the vendor bills, each repeat that is not free included
 	MostConcurrent int            `json:"most_concurrent"`
 }
 
@@ -35,7 +37,8 @@ func (s Stats) Violated() int {
 func newVendorStats() VendorStats {
 	return VendorStats{
 		Answers:    map[string]int{},
-		Violations: map[string]int{"second": 0, "minute": 0, "concurrent": 0},
+		Violations: map[string]int{"second": 0, "minute": 0, "day": 0, "concurrent": 0},
+		Faults:     map[string]int{},
 	}
 }
 
@@ -47,7 +50,8 @@ func (s *Simulator) Stats() Stats {
 		v.mu.Lock()
 		copied := v.stats
 		copied.Answers, copied.Violations = maps.Clone(v.stats.Answers), maps.Clone(v.stats.Violations)
-		for id, f := range v.billed {
+		copied.Faults = maps.Clone(v.stats.Faults)
+		for id, f := range v.billed { // a mailbox that does not exist is a verified answer too
 			if served[id] != valid {
 				served[id] = f
 			}
@@ -56,7 +60,7 @@ func (s *Simulator) Stats() Stats {
 		all.Vendors[v.name] = copied
 	}
 	for _, f := range served {
-		if f == valid {
+		if f != catchAll {
 			all.ServedValid++
 		} else {
 			all.ServedCatchAll++

@@ -15,9 +15,6 @@ const (
 	shareQuirk    = 0.06  // of a vendor's records are not what they seem
 )
 
-// shareKnown is how much of the world each vendor knows.
-var shareKnown = map[string]float64{hunterName: 0.55, prospeoName: 0.50}
-
 // fact is what a vendor has about a person.
 type fact string
 
@@ -31,6 +28,11 @@ const (
 	masked     fact = "masked"     // an address with hidden letters
 	foreign    fact = "foreign"    // an address at a domain of somebody else
 	blocked    fact = "blocked"    // the person has objected
+
+	// Of mailboxes, beside valid and catch_all.
+	invalid    fact = "invalid"    // nobody receives mail there
+	unclear    fact = "unknown"    // its server did not say
+	disposable fact = "disposable" // made to be thrown away
 )
 
 // world decides the truth. It has no state but its seed.
@@ -41,6 +43,8 @@ type person struct {
 	name, domain string
 	byCompany    bool   // the question named the company, not its domain
 	id           uint64 // the same for every spelling
+	address      string // set if the question is about a mailbox, not a person
+	job          string // of an asynchronous vendor, where a request names one
 }
 
 // person reads a question; ok is false if it does not name somebody somewhere.
@@ -66,34 +70,67 @@ func slug(s string) string {
 	}, lookup.Fold(s))
 }
 
+// mailbox reads a question about an address.
+func (w world) mailbox(address string) (p person, ok bool) {
+	local, domain, _ := strings.Cut(strings.ToLower(strings.TrimSpace(address)), "@")
+	if p.domain, ok = lookup.Domain(domain); !ok || local == "" {
+		return person{}, false
+	}
+	p.name, p.address = local, local+"@"+p.domain
+	p.id = w.hash("mailbox", p.address)
+	return p, true
+}
+
 // known returns what a vendor has about p.
-func (w world) known(vendor string, p person) fact {
+func (w world) known(v profile, p person) fact {
+	forced := magic(v.name, p)
 	switch {
-	case faultOf(p) != "" || w.roll("exists", p) >= shareExisting:
+	case p.address != "" && v.service == lookup.EmailValidation:
+		return w.verdict(p)
+	case p.address != "" || v.service == lookup.EmailValidation:
+		return unknown
+	case forced != nil && forced.Answers:
+		return valid
+	case forced != nil, w.roll("exists", p) >= shareExisting:
 		return unknown
 	case w.roll("blocked", p) < shareBlocked:
-		if vendor == hunterName {
+		if v.habits.blocks {
 			return blocked
 		}
 		return unknown
-	case w.roll("known to "+vendor, p) >= shareKnown[vendor]:
+	case w.roll("known to "+v.name, p) >= v.share:
 		return unknown
-	case unit(w.hash("catch-all", p.domain)) < shareCatchAll:
-		if vendor == hunterName {
-			return catchAll
-		}
-		return unknown // it was asked for verified addresses only
+	case w.acceptsAll(p.domain):
+		return v.habits.catchAll // or unknown, of a vendor that shows verified addresses only
 	}
-	quirk := w.roll("quirk of "+vendor, p)
+	quirk := w.roll("quirk of "+v.name, p)
 	switch {
 	case quirk >= shareQuirk:
 		return valid
-	case quirk < shareQuirk/2, p.byCompany && vendor == hunterName:
+	case quirk < shareQuirk/2, p.byCompany && v.habits.quirk == foreign:
 		return unverified // without a domain in the question nobody could tell a foreign one
-	case vendor == hunterName:
-		return foreign
 	}
-	return masked
+	return v.habits.quirk
+}
+
+func (w world) acceptsAll(domain string) bool {
+	return unit(w.hash("catch-all", domain)) < shareCatchAll
+}
+
+// verdict returns the truth about a mailbox.
+func (w world) verdict(p person) fact {
+	luck := w.roll("mailbox", p)
+	switch {
+	case w.acceptsAll(p.domain):
+		return catchAll
+	case luck < 0.70:
+		return valid
+	case luck < 0.92:
+		return invalid
+	case luck < 0.96:
+		return disposable
+	}
+	return unclear
 }
 
 // email returns p's address. Everybody at a domain follows one pattern.
@@ -118,6 +155,9 @@ func clip(local string) string { return local[:min(len(local), 64)] }
 // shown returns the address as a vendor that has this fact shows it.
 func (w world) shown(f fact, p person) string {
 	email := w.email(p)
+	if p.address != "" {
+		return p.address
+	}
 	local, _, _ := strings.Cut(email, "@")
 	switch f {
 	case masked:
@@ -135,20 +175,17 @@ func (w world) mxProvider(domain string) string {
 	return []string{"Google", "Microsoft", "Other"}[w.hash("mx", domain)%3]
 }
 
-// faultOf returns the fault that a magic domain, such as fault-reset.test,
-// forces on every call; "" for any other.
-func faultOf(p person) answer {
-	name, magic := strings.CutPrefix(p.domain, "fault-")
-	name, test := strings.CutSuffix(strings.ReplaceAll(name, "-", "_"), ".test")
-	if !magic || !test {
-		return ""
+// magic returns the fault that a magic domain forces on every call to a vendor:
+// fault-reset.test on all of them, fault-reset.hunter.test on Hunter. nil for
+// any other domain.
+func magic(vendor string, p person) *Fault {
+	name, is := strings.CutPrefix(p.domain, "fault-")
+	name, test := strings.CutSuffix(name, ".test")
+	name, only, some := strings.Cut(name, ".")
+	if !is || !test || some && only != vendor {
+		return nil
 	}
-	for _, a := range forceable {
-		if string(a) == name {
-			return a
-		}
-	}
-	return ""
+	return faultsByName[strings.ReplaceAll(name, "-", "_")]
 }
 
 // roll returns a number from 0 to 1 that stays the same for p.
