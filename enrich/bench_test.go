@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/magpie-hq/magpie/books"
@@ -29,6 +30,7 @@ type bench struct {
 	gate   *ledger.Gate
 	books  *books.Books
 	engine *enrich.Engine
+	counts *prometheus.Registry
 	vendor *vendor
 	clock  *clock
 }
@@ -39,7 +41,8 @@ func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Cred
 	log := slog.New(slog.DiscardHandler)
 	b.books = books.New(b.db, b.gate, log, b.clock.Now)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, nil, log, b.clock.Now)
+	b.counts = prometheus.NewRegistry()
+	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now)
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +82,7 @@ type flaky struct {
 	*store.DB
 	mu     sync.Mutex
 	faults []fault
+	couple func(w store.Write) error // takes the place of WriteGrouped
 }
 
 type fault int
@@ -110,25 +114,47 @@ func (f *flaky) next() fault {
 var errUndo = errors.New("undo")
 
 func (f *flaky) Write(ctx context.Context, fn func(tx *store.Tx) error) error {
-	switch f.next() {
-	case loseAnswer:
-		if err := f.DB.Write(ctx, fn); err != nil {
-			return err
-		}
-		return store.ErrUnknownOutcome
-	case loseCommit:
-		err := f.DB.Write(ctx, func(tx *store.Tx) error {
-			if err := fn(tx); err != nil {
+	return f.end(func(undo bool) error {
+		return f.DB.Write(ctx, func(tx *store.Tx) error {
+			if err := fn(tx); err != nil || !undo {
 				return err
 			}
 			return errUndo
 		})
-		if errors.Is(err, errUndo) {
-			return store.ErrUnknownOutcome
-		}
-		return err
+	})
+}
+
+func (f *flaky) WriteGrouped(ctx context.Context, w store.Write) error {
+	if f.couple != nil {
+		return f.couple(w)
 	}
-	return f.DB.Write(ctx, fn)
+	return f.end(func(undo bool) error {
+		last := w.Last
+		w.Last = func(ctx context.Context, tx *store.Tx) error {
+			if err := last(ctx, tx); err != nil || !undo {
+				return err
+			}
+			return errUndo
+		}
+		return f.DB.WriteGrouped(ctx, w)
+	})
+}
+
+// end runs a transaction, or one that is undone, and lets it end as is due.
+func (f *flaky) end(run func(undo bool) error) error {
+	switch f.next() {
+	case loseAnswer:
+		if err := run(false); err != nil {
+			return err
+		}
+		return store.ErrUnknownOutcome
+	case loseCommit:
+		if err := run(true); !errors.Is(err, errUndo) {
+			return err
+		}
+		return store.ErrUnknownOutcome
+	}
+	return run(false)
 }
 
 // vendor answers by the person's first name: "hit…", "miss…", "down…", "panic…".

@@ -29,7 +29,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 		standing, first, err := e.tryCommit(ctx, j, held, answers)
 		switch {
 		case err == nil:
-			e.settle(ctx, j, standing)
+			e.settle(ctx, j, held, standing)
 			if !first {
 				return 0, true, nil
 			}
@@ -38,7 +38,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 		case errors.Is(err, books.ErrFenced), errors.Is(err, books.ErrOverdrawn):
 			fenced++
 			e.metrics.fenced.Inc()
-			held, answers, err = e.holdAgain(ctx, j, answers, errors.Is(err, books.ErrOverdrawn))
+			held, answers, err = e.holdAgain(ctx, j, held.Opened, answers, errors.Is(err, books.ErrOverdrawn))
 			if errors.Is(err, ledger.ErrClosed) {
 				return 0, true, nil
 			}
@@ -63,9 +63,13 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 }
 
 // settle tells the gate of a closing. If that fails the sweeper will.
-func (e *Engine) settle(ctx context.Context, j job, standing books.Standing) {
+func (e *Engine) settle(ctx context.Context, j job, held ledger.Hold, standing books.Standing) {
 	if err := e.books.Settle(ctx, j.org, j.hold, standing); err != nil {
-		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", j.hold, "err", err)
+		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "err", err)
+		return
+	}
+	if held.Units > 0 {
+		e.metrics.settled.Inc()
 	}
 }
 
@@ -75,12 +79,14 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 	now := e.now()
 	closing := books.Closing{
 		Hold: j.hold, Org: j.org, Kind: books.Charge, Service: j.service,
-		Generation: held.Generation, Price: j.price, Scopes: j.scopes,
+		Generation: held.Generation, Price: j.price, Scopes: j.scopes, Slices: held.Slices,
 	}
 	if held.Units > 0 {
 		closing.Price = lookup.Credits(held.Price) // of the first call, if this is a repeat
 	}
-	err = e.db.Write(ctx, func(tx *store.Tx) error {
+	var stored []store.RowAnswer
+	rows := func(ctx context.Context, tx *store.Tx) error {
+		var err error
 		if standing, first, err = books.Open(ctx, tx, closing, now); err != nil || !first {
 			return err
 		}
@@ -88,29 +94,53 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 		if err != nil {
 			return err
 		}
-		rows := make([]store.RowAnswer, len(answers))
-		closing.Units, closing.Rows = 0, nil
-		for i, a := range answers {
-			switch {
-			case a.units() == 0:
-			case fresh[a.question]:
-				// The question is charged with its first row.
-				delete(fresh, a.question)
-				a.Credits = lookup.Credits(a.units()) * closing.Price
-				closing.Units += a.units()
-				closing.Rows = setBit(closing.Rows, a.Row)
-			default:
-				a.Reused = true // another worker asked the same and was first
-			}
-			rows[i] = a.RowAnswer
-		}
-		standing.Charged = closing.Charged()
-		if err := j.write(ctx, tx, rows, closing.Charged()); err != nil {
+		stored = charge(&closing, answers, fresh)
+		if err := keepTickets(ctx, tx, j, answers); err != nil {
 			return err
 		}
-		return books.Post(ctx, tx, closing, now)
-	})
+		standing.Charged = closing.Charged()
+		return j.write(ctx, tx, stored)
+	}
+	counts := func(ctx context.Context, tx *store.Tx) error {
+		if !first || j.count == nil {
+			return nil
+		}
+		return j.count(ctx, tx, stored, closing.Charged())
+	}
+	last := func(ctx context.Context, tx *store.Tx) error {
+		if first {
+			return books.Post(ctx, tx, closing, now)
+		}
+		// The run that was first may share this transaction: when our rows ran it
+		// had not posted its charge yet, now it has.
+		var err error
+		standing, err = books.Find(ctx, tx, j.hold)
+		return err
+	}
+	err = e.db.WriteGrouped(ctx, store.Write{Org: j.org, Batch: j.batch, Rows: rows, Counts: counts, Last: last})
 	return standing, first, err
+}
+
+// charge charges the answers to fresh questions and counts them in the closing.
+// The answer to any other was paid for before: another worker asked the same and
+// was first.
+func charge(closing *books.Closing, answers []answer, fresh map[lookup.Question]bool) []store.RowAnswer {
+	closing.Units, closing.Rows = 0, nil
+	rows := make([]store.RowAnswer, len(answers))
+	for i, a := range answers {
+		switch {
+		case a.units() == 0:
+		case fresh[a.question]:
+			delete(fresh, a.question) // charged with its first row
+			a.Credits = lookup.Credits(a.units()) * closing.Price
+			closing.Units += a.units()
+			closing.Rows = setBit(closing.Rows, a.Row)
+		default:
+			a.Reused = true
+		}
+		rows[i] = a.RowAnswer
+	}
+	return rows
 }
 
 // chargeable are the answers that may be charged, as they are kept for reuse.
@@ -135,7 +165,7 @@ func setBit(bits []byte, i int64) []byte {
 // holdAgain holds credits for answers whose hold was fenced off, and drops the
 // answers that the new hold cannot pay: they stay open. load says that the gate
 // is wrong although it has SQL's generation.
-func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer, load bool) (ledger.Hold, []answer, error) {
+func (e *Engine) holdAgain(ctx context.Context, j job, opened time.Time, answers []answer, load bool) (ledger.Hold, []answer, error) {
 	refresh := e.books.Ensure
 	if load {
 		refresh = e.books.Load
@@ -149,10 +179,10 @@ func (e *Engine) holdAgain(ctx context.Context, j job, answers []answer, load bo
 	}
 	held, err := e.books.Hold(ctx, ledger.HoldRequest{
 		Org: j.org, ID: j.hold, Want: max(want, 1), Least: 1,
-		Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife,
+		Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife, Opened: opened,
 	})
 	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
-		held, err = ledger.Hold{}, nil
+		held, err = ledger.Hold{Opened: opened}, nil
 	}
 	if err != nil {
 		return ledger.Hold{}, nil, err

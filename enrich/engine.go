@@ -64,8 +64,11 @@ var ErrUnavailable = errors.New("enrich: no provider could answer")
 type database interface {
 	store.Queryer
 	Write(ctx context.Context, fn func(tx *store.Tx) error) error
+	WriteGrouped(ctx context.Context, w store.Write) error
 	Retry(err error) bool
+	As(org string) *store.Tenant
 	FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error)
+	FindTickets(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question][]store.Ticket, error)
 	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
 }
 

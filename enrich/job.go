@@ -28,15 +28,22 @@ type job struct {
 	// patience is how long a row that cannot be answered now is asked again
 	// before it is left open. Zero for a chunk, whose next round does that.
 	patience time.Duration
-	// write stores the answers in the transaction that closes the hold.
-	write func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, charged lookup.Credits) error
+	orders   []ordered // set by ask: jobs of asynchronous vendors
+	// write stores the answers in the transaction that closes the hold. It may
+	// be run again, in another transaction.
+	write func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) error
+	// count counts them in their batch, later in that transaction; nil for a
+	// single lookup.
+	count func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, charged lookup.Credits) error
+	batch string // "" for a single lookup
 }
 
 // asked is one row of a job.
 type asked struct {
 	row      int64 // what the answer calls it
 	query    lookup.Query
-	question lookup.Question // set by reuse
+	question lookup.Question   // set by reuse
+	tickets  providers.Tickets // set by withTickets
 }
 
 // answer is what was found out about one row.
@@ -97,8 +104,13 @@ func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, e
 		case err != nil:
 			return report{}, err
 		default:
+			e.metrics.granted.Inc()
+			rest = rest[:min(int(held.Units), len(rest))]
+			if err := e.withTickets(ctx, j, rest); err != nil {
+				return report{}, err
+			}
 			var fresh []answer
-			fresh, r.later = e.ask(ctx, j, rest[:min(int(held.Units), len(rest))], proceed)
+			fresh, r.later = e.ask(ctx, &j, rest, proceed)
 			answers = append(answers, fresh...)
 		}
 	}
@@ -138,7 +150,7 @@ func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []ask
 
 // ask puts the rows to the waterfall, several at a time, until all are answered
 // or proceed says stop. Calls under way are let to end.
-func (e *Engine) ask(ctx context.Context, j job, rows []asked, proceed func() bool) (answers []answer, later time.Duration) {
+func (e *Engine) ask(ctx context.Context, j *job, rows []asked, proceed func() bool) (answers []answer, later time.Duration) {
 	// A stopping worker cancels ctx, but what was asked may already cost us.
 	calls := context.WithoutCancel(ctx)
 	verdicts := make([]*providers.Verdict, len(rows)) // nil: not asked
@@ -147,12 +159,13 @@ func (e *Engine) ask(ctx context.Context, j job, rows []asked, proceed func() bo
 	for range min(e.cfg.InFlight, len(rows)) {
 		askers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(rows)) && proceed(); i = next.Add(1) - 1 {
-				v := e.askPatiently(calls, j, rows[i].query, proceed)
+				v := e.askPatiently(calls, *j, rows[i], proceed)
 				verdicts[i] = &v
 			}
 		})
 	}
 	askers.Wait()
+	j.orders = orders(rows, verdicts)
 	answers = make([]answer, 0, len(rows))
 	for i, v := range verdicts {
 		switch {
@@ -186,14 +199,16 @@ func decide(row int64, v providers.Verdict) store.RowAnswer {
 
 // askPatiently asks one question again while the job has patience and no
 // provider could answer.
-func (e *Engine) askPatiently(ctx context.Context, j job, q lookup.Query, proceed func() bool) providers.Verdict {
+func (e *Engine) askPatiently(ctx context.Context, j job, row asked, proceed func() bool) providers.Verdict {
 	deadline := e.now().Add(j.patience)
+	tickets := row.tickets
 	for {
-		v := e.askOne(ctx, j, q)
+		v := e.askOne(providers.WithTickets(ctx, tickets), j, row.query)
 		wait := max(v.Later, 50*time.Millisecond)
 		if v.Later == 0 || !proceed() || e.now().Add(wait).After(deadline) {
 			return v
 		}
+		tickets = v.Tickets
 		pause(ctx, wait)
 	}
 }
@@ -203,7 +218,7 @@ func (e *Engine) askOne(ctx context.Context, j job, q lookup.Query) (v providers
 	defer func() {
 		if p := recover(); p != nil {
 			reference := store.NewID("err", e.now())
-			e.log.ErrorContext(ctx, "a lookup panicked", "reference", reference, "hold", j.hold, "service", j.service,
+			e.log.ErrorContext(ctx, "a lookup panicked", "reference", reference, "service", j.service,
 				"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			v = providers.Verdict{Outcome: lookup.Failed, Error: &lookup.RowError{
 				Code: "internal_error", Detail: "this lookup broke on our side; nothing was charged. Reference: " + reference,

@@ -11,7 +11,9 @@ type Metrics struct {
 	lookups *prometheus.CounterVec
 	charged *prometheus.CounterVec
 	rounds  *prometheus.CounterVec
+	granted prometheus.Counter
 	refused prometheus.Counter
+	settled prometheus.Counter
 	fenced  prometheus.Counter
 }
 
@@ -35,6 +37,12 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "magpie_rounds_total", Help: "Rounds of chunks, by how they ended.",
 		}, []string{"ending"}),
+		granted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "magpie_holds_granted_total", Help: "Holds granted, whole or in part.",
+		}),
+		settled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "magpie_holds_settled_total", Help: "Holds settled by who held them; the sweeper settles the others.",
+		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "magpie_holds_refused_total", Help: "Holds refused for lack of credits.",
 		}),
@@ -52,7 +60,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		m.rounds.WithLabelValues(ending)
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.lookups, m.charged, m.rounds, m.refused, m.fenced)
+		registerer.MustRegister(m.lookups, m.charged, m.rounds, m.granted, m.refused, m.settled, m.fenced)
 	}
 	return m
 }

@@ -31,61 +31,53 @@ type Ending struct {
 // round the chunk is in. When ctx ends, no more rows are asked, those under way
 // are finished and stored, and the rest goes into the next round.
 func (e *Engine) RunRound(ctx context.Context, round store.Round) (Ending, error) {
-	state, err := store.GetChunkState(ctx, e.db, round.Batch, round.Chunk)
+	batch, err := store.BatchByID(ctx, e.db, round.Batch)
+	if err == nil && (batch.Status == store.Paused || batch.Status.Ended()) {
+		return Ending{Idle: true}, nil
+	}
+	var chunk store.Chunk
+	if err == nil {
+		chunk, err = store.GetChunk(ctx, e.db, round.Batch, round.Chunk)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return Ending{Idle: true}, nil // the batch was deleted
 	}
 	if err != nil {
 		return Ending{}, err
 	}
-	if state.Status == store.Paused || state.Status.Ended() {
-		return Ending{Idle: true}, nil
-	}
-	if state.Round != round.Round || state.Open == 0 {
+	if chunk.Round != round.Round || chunk.Open == 0 {
 		e.metrics.rounds.WithLabelValues(roundStale).Inc()
-		return e.settled(ctx, round, state)
+		return e.settled(ctx, round, batch, chunk.Round, chunk.Open)
 	}
-	return e.runOpen(ctx, round)
+	return e.runOpen(ctx, round, batch, chunk)
 }
 
 // settled makes sure that a round which is over in SQL is settled in the gate,
-// and says where its chunk is.
-func (e *Engine) settled(ctx context.Context, round store.Round, state store.ChunkState) (Ending, error) {
-	batch, err := store.BatchByID(ctx, e.db, round.Batch)
-	if err != nil {
-		return Ending{}, err
-	}
+// and says where its chunk is: SQL has it in round now, with so many open rows.
+func (e *Engine) settled(ctx context.Context, round store.Round, batch store.Batch, now, open int64) (Ending, error) {
 	standing, err := books.Find(ctx, e.db, round.String())
 	switch {
 	case err == nil:
 		err = e.books.Settle(ctx, batch.Org, round.String(), standing)
-	case errors.Is(err, store.ErrNotFound) && state.Round == round.Round && state.Open > 0:
+	case errors.Is(err, store.ErrNotFound) && now == round.Round && open > 0:
 		// The gate remembers a closing that SQL has lost: nothing can be held
 		// under this name any more.
 		_, err = e.books.CloseVoid(ctx, batch.Org, round.String(), nil)
-		state.Round++
+		now++
 	case errors.Is(err, store.ErrNotFound):
 		err = nil
 	}
 	if err != nil {
 		return Ending{}, err
 	}
-	if state.Open == 0 {
+	if open == 0 {
 		return Ending{}, nil
 	}
-	round.Round = state.Round
+	round.Round = now
 	return Ending{Next: &round}, nil
 }
 
-func (e *Engine) runOpen(ctx context.Context, round store.Round) (Ending, error) {
-	batch, err := store.BatchByID(ctx, e.db, round.Batch)
-	if err != nil {
-		return Ending{}, err
-	}
-	chunk, err := store.GetChunk(ctx, e.db, round.Batch, round.Chunk)
-	if err != nil {
-		return Ending{}, err
-	}
+func (e *Engine) runOpen(ctx context.Context, round store.Round, batch store.Batch, chunk store.Chunk) (Ending, error) {
 	if batch.Status == store.Accepted {
 		err := e.db.Write(ctx, func(tx *store.Tx) error { return store.StartBatch(ctx, tx, batch.ID, e.now()) })
 		if err != nil {
@@ -95,18 +87,21 @@ func (e *Engine) runOpen(ctx context.Context, round store.Round) (Ending, error)
 	proceed, stop := e.watch(ctx, batch.ID)
 	defer stop()
 	j := e.chunkJob(batch, chunk, round)
+	begun := e.now()
 	r, err := e.run(ctx, j, proceed)
 	if err != nil {
 		return Ending{}, err
 	}
 	e.metrics.rounds.WithLabelValues(r.ending()).Inc()
+	e.log.InfoContext(ctx, "round ended", "org", batch.Org, "service", batch.Service, "ending", r.ending(),
+		"stored", r.stored, "left", r.left, "duration", e.now().Sub(begun))
 	switch {
 	case r.closed:
 		state, err := store.GetChunkState(ctx, e.db, round.Batch, round.Chunk)
 		if err != nil {
 			return Ending{}, err
 		}
-		return e.settled(ctx, round, state)
+		return e.settled(ctx, round, batch, state.Round, state.Open)
 	case r.refused != nil:
 		return e.refused(ctx, batch, round, r)
 	case r.left == 0:
@@ -124,47 +119,70 @@ func (e *Engine) chunkJob(batch store.Batch, chunk store.Chunk, round store.Roun
 		overdue: !chunk.AskedAt.IsZero() && e.now().Sub(chunk.AskedAt) > e.cfg.RowDeadline,
 	}
 	for i, input := range chunk.Input {
-		if _, answered := chunk.Answers[int64(i)]; !answered && input.Askable() {
+		if chunk.Answers[i].Outcome == "" && input.Askable() {
 			j.rows = append(j.rows, asked{row: int64(i), query: lookup.Query{
 				Service: batch.Service, Fields: input.Fields, Options: batch.Options,
 			}})
 		}
 	}
-	j.write = func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, charged lookup.Credits) error {
-		return e.writeRound(ctx, tx, chunk, round, answers, charged)
-	}
+	w := &roundWriter{batch: batch, chunk: chunk, round: round, now: e.now}
+	j.batch, j.write, j.count = batch.ID, w.write, w.count
 	return j
 }
 
-// writeRound stores a round's answers, moves the chunk on and counts.
-func (e *Engine) writeRound(ctx context.Context, tx *store.Tx, chunk store.Chunk, round store.Round, answers []store.RowAnswer, charged lookup.Credits) error {
-	now := e.now()
-	if err := store.PutResults(ctx, tx, round, answers); err != nil {
+// roundWriter stores what a round found out.
+type roundWriter struct {
+	batch   store.Batch
+	chunk   store.Chunk
+	round   store.Round
+	now     func() time.Time
+	repeats map[int64]int64 // of the batch's rows: how many later ones repeat them
+	closed  int64           // chunks that this round closes: 1 or 0
+}
+
+// write stores the answers and moves the chunk on.
+func (w *roundWriter) write(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) error {
+	if err := store.PutResults(ctx, tx, w.round, answers); err != nil {
 		return err
 	}
-	repeats, err := store.CountDuplicates(ctx, tx, round.Batch, chunk.First, chunk.First+int64(len(chunk.Input))-1)
-	if err != nil {
-		return err
-	}
-	var counts store.RowCounts
-	for _, a := range answers {
-		row := chunk.First + a.Row
-		counts.Add(a, 1+repeats[row])
-		if repeats[row] > 0 {
-			if err := store.AnswerDuplicates(ctx, tx, round.Batch, row, a); err != nil {
-				return err
-			}
+	if w.batch.Rows.Duplicate > 0 {
+		if err := w.answerRepeats(ctx, tx, answers); err != nil {
+			return err
 		}
 	}
-	open, err := store.AdvanceRound(ctx, tx, round, int64(len(answers)), now)
-	if err != nil {
+	open, err := store.AdvanceRound(ctx, tx, w.round, int64(len(answers)), w.now())
+	w.closed = 0
+	if open == 0 {
+		w.closed = 1
+	}
+	return err
+}
+
+// answerRepeats gives rows that repeat an answered one its answer.
+func (w *roundWriter) answerRepeats(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) (err error) {
+	last := w.chunk.First + int64(len(w.chunk.Input)) - 1
+	if w.repeats, err = store.CountDuplicates(ctx, tx, w.batch.ID, w.chunk.First, last); err != nil {
 		return err
 	}
-	closed := int64(0)
-	if open == 0 {
-		closed = 1
+	for _, a := range answers {
+		row := w.chunk.First + a.Row
+		if w.repeats[row] == 0 {
+			continue
+		}
+		if err := store.AnswerDuplicates(ctx, tx, w.batch.ID, row, a); err != nil {
+			return err
+		}
 	}
-	return store.CountRows(ctx, tx, round.Batch, counts, charged, closed, now)
+	return nil
+}
+
+// count counts the answers, and those of the rows that repeat them.
+func (w *roundWriter) count(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, charged lookup.Credits) error {
+	var counts store.RowCounts
+	for _, a := range answers {
+		counts.Add(a, 1+w.repeats[w.chunk.First+a.Row])
+	}
+	return store.CountRows(ctx, tx, w.batch.ID, counts, charged, w.closed, w.now())
 }
 
 // refused decides what a batch without credits does: it waits while credits are
@@ -186,7 +204,7 @@ func (e *Engine) refused(ctx context.Context, batch store.Batch, round store.Rou
 			return Ending{}, err
 		}
 		if paused {
-			e.log.InfoContext(ctx, "batch paused: out of credits", "batch", batch.ID, "org", batch.Org)
+			e.log.InfoContext(ctx, "batch paused: out of credits", "org", batch.Org)
 			return Ending{Idle: true}, nil
 		}
 	}

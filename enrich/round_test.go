@@ -14,6 +14,7 @@ import (
 
 	"github.com/magpie-hq/magpie/internal/testredis"
 	"github.com/magpie-hq/magpie/internal/teststore"
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -148,11 +149,17 @@ func TestFencedRoundDropsWhatItCannotPay(t *testing.T) {
 func TestGateAboveSQL(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 2*lookup.Credit)
-	accounts, err := b.rdb.Keys(t.Context(), "*:account:"+org).Result()
-	if err != nil || len(accounts) != 1 {
-		t.Fatalf("%v, %v", accounts, err)
+	known, err := b.gate.Balance(t.Context(), org)
+	if err == nil {
+		err = b.rdb.FlushDB(t.Context()).Err()
 	}
-	if err := b.rdb.HSet(t.Context(), accounts[0], "available", 9000, "granted", 9000).Err(); err != nil {
+	if err == nil {
+		_, err = b.gate.Load(t.Context(), ledger.Snapshot{
+			Org: org, Generation: known.Generation, Grant: known.Grant, Granted: 9000,
+			Lots: []ledger.Lot{{ID: 1, Class: ledger.Paid, Free: 9000}},
+		})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	id := b.batch(10, rows("hit", 0, 5)...).ID
@@ -216,6 +223,60 @@ func TestSameRoundTwiceAtOnce(t *testing.T) {
 		b.wantOutcome(id, store.RowCounts{Total: 6, Askable: 6, Asked: 6, Found: 6}, 6*lookup.Credit)
 		b.wantSound(id)
 	})
+}
+
+// Two runs of a round meet in one transaction. The one that comes second must
+// not take the closing for one that charged nothing, although its charge was
+// not posted when it looked.
+func TestSameRoundTwiceInOneTransaction(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
+	id := b.batch(10, rows("hit", 0, 6)...).ID
+	firstIsTold := make(chan struct{})
+	b.db.couple = couple(b.db.DB, firstIsTold)
+	ended := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := b.engine.RunRound(context.Background(), store.Round{Batch: id})
+			ended <- err
+		}()
+	}
+	for _, then := range []func(){func() { close(firstIsTold) }, func() {}} {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		b.wantSound(id) // also while only the second has settled
+		then()
+	}
+	b.wantOutcome(id, store.RowCounts{Total: 6, Askable: 6, Asked: 6, Found: 6}, 6*lookup.Credit)
+}
+
+// couple returns a WriteGrouped for two writes, which share a transaction. The
+// first is told of its end when firstIsTold is closed.
+func couple(db *store.DB, firstIsTold <-chan struct{}) func(w store.Write) error {
+	var mu sync.Mutex
+	var first *store.Write
+	var err error
+	return func(w store.Write) error {
+		mu.Lock()
+		if first == nil {
+			first = &w
+			mu.Unlock()
+			<-firstIsTold
+			return err
+		}
+		defer mu.Unlock()
+		ctx := context.Background()
+		err = db.Write(ctx, func(tx *store.Tx) error {
+			for _, step := range []func(context.Context, *store.Tx) error{first.Rows, w.Rows, first.Counts, w.Counts, first.Last, w.Last} {
+				if err := step(ctx, tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	}
 }
 
 // Two batches ask the same questions at the same time.

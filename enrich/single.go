@@ -3,9 +3,11 @@ package enrich
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -23,7 +25,10 @@ type Request struct {
 // the first answer. Errors: [*ledger.InsufficientError]; [ErrUnavailable] if no
 // provider could answer, after which the ID is spent.
 func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
-	if row, err := store.GetLookup(ctx, e.db, r.Org, r.ID); !errors.Is(err, store.ErrNotFound) {
+	e = e.reading(r.Org)
+	ctx = logging.With(ctx, slog.String(logging.Hold, store.LookupHold(r.ID)))
+	db := e.db.As(r.Org)
+	if row, err := db.GetLookup(ctx, r.ID); !errors.Is(err, store.ErrNotFound) {
 		if err == nil {
 			e.settleLookup(ctx, r)
 		}
@@ -35,7 +40,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 		scopes: []string{keyScope(r.Key, e.now())},
 		rows:   []asked{{query: r.Query}},
 	}
-	j.write = func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer, _ lookup.Credits) error {
+	j.write = func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) error {
 		if len(answers) == 0 {
 			return nil
 		}
@@ -51,7 +56,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 	case report.refused != nil && report.stored == 0:
 		return lookup.Row{}, report.refused
 	case report.closed:
-		row, err := store.GetLookup(ctx, e.db, r.Org, r.ID)
+		row, err := db.GetLookup(ctx, r.ID)
 		if errors.Is(err, store.ErrNotFound) {
 			err = ErrUnavailable // it was voided
 		}
@@ -60,6 +65,30 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 		return lookup.Row{}, ErrUnavailable
 	}
 	return row, nil
+}
+
+// reading is the engine for one organization's question: what may be reused it
+// reads as that organization. It commits as it does for batches.
+func (e *Engine) reading(org string) *Engine {
+	its := *e
+	its.db = reusing{e.db, e.db.As(org)}
+	return &its
+}
+
+// reusing finds answers and tickets only of one organization.
+type reusing struct {
+	database
+	tenant *store.Tenant
+}
+
+// FindAnswers finds them in the tenant, whose organization it is.
+func (r reusing) FindAnswers(ctx context.Context, _ string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error) {
+	return r.tenant.FindAnswers(ctx, questions, since)
+}
+
+// FindTickets finds them in the tenant, whose organization it is.
+func (r reusing) FindTickets(ctx context.Context, _ string, questions []lookup.Question, since time.Time) (map[lookup.Question][]store.Ticket, error) {
+	return r.tenant.FindTickets(ctx, questions, since)
 }
 
 // settleLookup repeats the last step of a lookup whose answer was lost. The row
@@ -71,7 +100,7 @@ func (e *Engine) settleLookup(ctx context.Context, r Request) {
 		err = e.books.Settle(ctx, r.Org, hold, standing)
 	}
 	if err != nil {
-		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "hold", hold, "err", err)
+		e.log.WarnContext(ctx, "a hold is settled later by the sweeper", "err", err)
 	}
 }
 

@@ -44,12 +44,20 @@ func newFleet(t *testing.T, rdb *redis.Client, db *store.DB) *fleet {
 // worker starts a worker, which the test stops at its end at the latest.
 func (f *fleet) worker(name string) *tasks.Runner {
 	f.t.Helper()
+	return f.workerWith(name, func(*tasks.Config) {})
+}
+
+// workerWith starts a worker whose configuration the test changes.
+func (f *fleet) workerWith(name string, change func(*tasks.Config)) *tasks.Runner {
+	f.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{&f.vendor}}}
 	engine := enrich.New(enrich.Config{}, f.db, f.books, waterfalls, nil, log, time.Now)
-	r := tasks.NewRunner(tasks.Config{
+	cfg := tasks.Config{
 		Worker: name, Poll: 10 * time.Millisecond, Sweep: 50 * time.Millisecond, Silence: time.Second, StopTime: 5 * time.Second,
-	}, f.dispatcher, engine, f.books, time.Now)
+	}
+	change(&cfg)
+	r := tasks.NewRunner(cfg, f.dispatcher, engine, f.books, time.Now)
 	if err := r.Start(); err != nil {
 		f.t.Fatal(err)
 	}

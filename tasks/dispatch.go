@@ -39,6 +39,11 @@ type chunkPayload struct {
 	Round   int64          `json:"round"`
 	Org     string         `json:"org"`
 	Service lookup.Service `json:"service"`
+	At      int64          `json:"at,omitempty"` // when it was enqueued, in Unix milliseconds
+}
+
+func (p chunkPayload) round() store.Round {
+	return store.Round{Batch: p.Batch, Chunk: p.Chunk, Round: p.Round}
 }
 
 type wakePayload struct {
@@ -110,7 +115,7 @@ func (d *Dispatcher) fill(ctx context.Context, w window) error {
 // enqueue puts rounds on a queue. One that is there already is left alone.
 func (d *Dispatcher) enqueue(ctx context.Context, w window, queue string, rounds []store.Round) error {
 	for _, r := range rounds {
-		payload, err := json.Marshal(chunkPayload{Batch: r.Batch, Chunk: r.Chunk, Round: r.Round, Org: w.org, Service: w.service})
+		payload, err := json.Marshal(chunkPayload{Batch: r.Batch, Chunk: r.Chunk, Round: r.Round, Org: w.org, Service: w.service, At: time.Now().UnixMilli()})
 		if err != nil {
 			return fmt.Errorf("tasks: enqueue: %w", err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/enrich"
+	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -29,6 +30,10 @@ type Config struct {
 	Worker string
 	// Concurrency is how many bulk chunks run at once. Default 4.
 	Concurrency int
+	// Servers is over how many Asynq servers these are spread. Each fetches one
+	// task at a time, so one of them starts at most one chunk a round trip to
+	// Redis. From 1 to Concurrency; default 1.
+	Servers int
 	// Reserved is how many express and interactive tasks run at once beside
 	// them. Default 2.
 	Reserved int
@@ -42,6 +47,8 @@ type Config struct {
 	// StopTime bounds how long a stopping worker waits for its chunks. Default
 	// 30 seconds.
 	StopTime time.Duration
+	// Metrics counts what the worker does. Default: counted, shown nowhere.
+	Metrics *Metrics
 }
 
 // WithDefaults fills in what is zero.
@@ -49,7 +56,7 @@ func (c Config) WithDefaults() Config {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&c.Concurrency, 4}, {&c.Reserved, 2}} {
+	}{{&c.Concurrency, 4}, {&c.Servers, 1}, {&c.Reserved, 2}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}
@@ -65,7 +72,27 @@ func (c Config) WithDefaults() Config {
 			*d.field = d.value
 		}
 	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
 	return c
+}
+
+// Validate reports more servers than there are chunks to share.
+func (c Config) Validate() error {
+	if c = c.WithDefaults(); c.Servers < 1 || c.Servers > c.Concurrency {
+		return fmt.Errorf("tasks: %d servers for %d chunks at once, want 1 to %d", c.Servers, c.Concurrency, c.Concurrency)
+	}
+	return nil
+}
+
+// share is how many of the bulk chunks run on the server of the given number.
+func (c Config) share(server int) int {
+	share := c.Concurrency / c.Servers
+	if server < c.Concurrency%c.Servers {
+		share++
+	}
+	return share
 }
 
 // Engine is the part of package enrich that a worker needs.
@@ -95,6 +122,9 @@ func NewRunner(cfg Config, d *Dispatcher, engine Engine, b *books.Books, now fun
 
 // Start begins to run tasks.
 func (r *Runner) Start() error {
+	if err := r.cfg.Validate(); err != nil {
+		return err
+	}
 	working, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	mux := asynq.NewServeMux()
@@ -105,36 +135,41 @@ func (r *Runner) Start() error {
 		return r.runChunk(ctx, task)
 	})
 	mux.HandleFunc(TypeWake, r.wake)
-	for _, s := range []struct {
-		concurrency int
-		queues      map[string]int
-	}{
-		{r.cfg.Concurrency, map[string]int{Bulk: 1}},
-		// Reserved, so that a newcomer does not wait behind chunks of seconds.
-		{r.cfg.Reserved, map[string]int{Interactive: 2, Express: 1}},
-	} {
-		server := asynq.NewServerFromRedisClient(r.rdb, asynq.Config{
-			Concurrency:              s.concurrency,
-			Queues:                   s.queues,
-			TaskCheckInterval:        r.cfg.Poll,
-			DelayedTaskCheckInterval: time.Second,
-			ShutdownTimeout:          r.cfg.StopTime,
-			RetryDelayFunc:           retryDelay,
-			IsFailure:                func(err error) bool { return !errors.Is(err, errLater) },
-			ErrorHandler:             asynq.ErrorHandlerFunc(r.failed),
-			Logger:                   quietLogger{r.log},
-			LogLevel:                 asynq.WarnLevel,
-		})
-		if err := server.Start(mux); err != nil {
-			r.Stop()
-			return fmt.Errorf("tasks: start: %w", err)
-		}
-		r.servers = append(r.servers, server)
+	// Reserved, so that a newcomer does not wait behind chunks of seconds.
+	err := r.serve(mux, r.cfg.Reserved, map[string]int{Interactive: 2, Express: 1})
+	for n := 0; n < r.cfg.Servers && err == nil; n++ {
+		err = r.serve(mux, r.cfg.share(n), map[string]int{Bulk: 1})
 	}
-	r.sweeps.Go(func() { r.sweepLoop(working) })
-	beating, still := context.WithCancel(context.Background())
+	if err != nil {
+		r.Stop()
+		return err
+	}
+	worker := slog.String(logging.Worker, r.cfg.Worker)
+	r.sweeps.Go(func() { r.sweepLoop(logging.With(working, worker)) })
+	beating, still := context.WithCancel(logging.With(context.Background(), worker))
 	r.still = still
 	r.beats.Go(func() { r.beatLoop(beating) })
+	return nil
+}
+
+// serve starts one Asynq server. All share one client.
+func (r *Runner) serve(mux *asynq.ServeMux, concurrency int, queues map[string]int) error {
+	server := asynq.NewServerFromRedisClient(r.rdb, asynq.Config{
+		Concurrency:              concurrency,
+		Queues:                   queues,
+		TaskCheckInterval:        r.cfg.Poll,
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          r.cfg.StopTime,
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                func(err error) bool { return !errors.Is(err, errLater) },
+		ErrorHandler:             asynq.ErrorHandlerFunc(r.failed),
+		Logger:                   quietLogger{r.log.With(logging.Worker, r.cfg.Worker)},
+		LogLevel:                 asynq.WarnLevel,
+	})
+	if err := server.Start(mux); err != nil {
+		return fmt.Errorf("tasks: start: %w", err)
+	}
+	r.servers = append(r.servers, server)
 	return nil
 }
 
@@ -163,7 +198,17 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 }
 
 func (r *Runner) failed(ctx context.Context, task *asynq.Task, err error) {
+	var p chunkPayload
+	if task.Type() == TypeChunk && json.Unmarshal(task.Payload(), &p) == nil {
+		ctx = r.named(ctx, p.round())
+	}
 	r.log.WarnContext(ctx, "a task is tried again", "type", task.Type(), "err", err)
+}
+
+// named returns a context whose log lines name the round and this worker.
+func (r *Runner) named(ctx context.Context, round store.Round) context.Context {
+	return logging.With(ctx, slog.String(logging.Worker, r.cfg.Worker), slog.String(logging.Batch, round.Batch),
+		slog.Int64(logging.Chunk, round.Chunk), slog.Int64(logging.Round, round.Round), slog.String(logging.Hold, round.String()))
 }
 
 // runChunk runs a round and hands out what takes its place. It comes to an end
@@ -173,11 +218,16 @@ func (r *Runner) runChunk(ctx context.Context, task *asynq.Task) error {
 	if err := json.Unmarshal(task.Payload(), &p); err != nil {
 		return fmt.Errorf("tasks: payload of %s: %w", task.Type(), asynq.SkipRetry)
 	}
-	round := store.Round{Batch: p.Batch, Chunk: p.Chunk, Round: p.Round}
+	round := p.round()
+	stopping := ctx // ends with the worker
+	ctx = r.named(ctx, round)
+	queue, _ := asynq.GetQueueName(ctx) // "" is no queue of ours
+	r.cfg.Metrics.waited(queue, p.At)
 	if err := r.rdb.HSet(ctx, runningKey, round.String(), r.cfg.Worker).Err(); err != nil {
 		return fmt.Errorf("%w: %w", errLater, err)
 	}
 	ending, err := r.engine.RunRound(ctx, round)
+	r.cfg.Metrics.ran(ending, err, stopping.Err() != nil)
 	// The answer must go out although the worker is stopping.
 	ctx = context.WithoutCancel(ctx)
 	if err != nil {
@@ -188,7 +238,7 @@ func (r *Runner) runChunk(ctx context.Context, task *asynq.Task) error {
 	}
 	// Last: a worker that dies before it is taken over from at once.
 	if err := r.rdb.HDel(ctx, runningKey, round.String()).Err(); err != nil {
-		r.log.WarnContext(ctx, "a finished round is still noted as running", "round", round.String(), "err", err)
+		r.log.WarnContext(ctx, "a finished round is still noted as running", "err", err)
 	}
 	return nil
 }
@@ -216,12 +266,13 @@ func (r *Runner) wake(ctx context.Context, task *asynq.Task) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errLater, err)
 	}
-	return r.resumeAffordable(ctx, paused)
+	_, err = r.resumeAffordable(ctx, paused)
+	return err
 }
 
 // resumeAffordable resumes the batches, of those paused for credits, whose next
-// hold would be granted now, longest-waiting first.
-func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) error {
+// hold would be granted now, longest-waiting first. It returns how many.
+func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) (resumed int, _ error) {
 	paused = slices.DeleteFunc(paused, func(b store.Batch) bool { return b.PauseReason != store.PauseCredits })
 	slices.SortFunc(paused, func(a, b store.Batch) int { return a.PausedAt.Compare(b.PausedAt) })
 	var errs []error
@@ -238,11 +289,12 @@ func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) err
 		}
 		if err == nil {
 			r.log.InfoContext(ctx, "batch resumed: credits arrived", "batch", b.ID, "org", b.Org)
+			resumed++
 			err = r.start(ctx, b)
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return resumed, errors.Join(errs...)
 }
 
 // quietLogger passes Asynq's warnings and errors on.

@@ -1,11 +1,13 @@
 package tasks
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/magpie-hq/magpie/enrich"
@@ -227,4 +229,42 @@ func (f *finishes) take(handed []store.Round, err error) {
 		f.t.Fatal(err)
 	}
 	f.out = append(f.out, handed...)
+}
+
+// A first chunk that runs for long on the express queue is not put on the bulk
+// queue beside it, where its id is free: it would be asked twice. One that was
+// lost is.
+func TestLongFirstChunkIsNotEnqueuedTwice(t *testing.T) {
+	t.Parallel()
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		ctx := t.Context()
+		d := NewDispatcher(rdb, db, 2, slog.New(slog.DiscardHandler))
+		r := NewRunner(Config{Worker: "one"}, d, nil, nil, time.Now)
+		b := stored(t, db, 3)[0]
+		if err := d.start(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		first := store.Round{Batch: b.ID}.String()
+		sweep := func(wantExpress, wantBulk int64) {
+			t.Helper()
+			old := redis.Z{Member: first, Score: float64(time.Now().Add(-time.Minute).UnixMilli())}
+			if err := rdb.ZAdd(ctx, testWindow(rdb, 2).keys()[2], old).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.sweepWindows(ctx); err != nil {
+				t.Fatal(err)
+			}
+			express, bulk := rdb.LLen(ctx, "asynq:{express}:pending").Val(), rdb.LLen(ctx, "asynq:{bulk}:pending").Val()
+			if express != wantExpress || bulk != wantBulk {
+				t.Errorf("%d express and %d bulk tasks, want %d and %d", express, bulk, wantExpress, wantBulk)
+			}
+		}
+		sweep(1, 1)
+		sweep(1, 1)
+		if err := asynq.NewInspectorFromRedisClient(rdb).DeleteTask(Express, first); err != nil {
+			t.Fatal(err)
+		}
+		sweep(0, 2)
+		sweep(0, 2)
+	})
 }
