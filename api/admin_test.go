@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/magpie-hq/magpie/api"
+	"github.com/magpie-hq/magpie/store"
 )
 
 func TestOrganizations(t *testing.T) {
@@ -69,22 +70,24 @@ func TestGrants(t *testing.T) {
 	h := newHouse(t)
 	grants := "/admin/v1/orgs/" + h.org + "/grants"
 	for body, param := range map[string]string{
-		`{"source":"purchase","credits":-5}`:                                      "credits",
-		`{"source":"purchase","credits":0}`:                                       "credits",
-		`{"source":"purchase","credits":0.0001}`:                                  "credits",
-		`{"source":"purchase","credits":"5"}`:                                     "credits",
-		`{"source":"purchase","credits":1e3}`:                                     "credits",
-		`{"source":"purchase","credits":9007199254740.991}`:                       "credits", // more than there can be in all
-		`{"source":"purchase"}`:                                                   "credits",
-		`{"credits":5}`:                                                           "source",
-		`{"source":"subscription","credits":5}`:                                   "source",
-		`{"source":"gift","credits":5}`:                                           "source",
-		`{"source":"purchase","credits":5,"expires_at":"x"}`:                      "expires_at",
-		`{"source":"purchase","credits":5,"note":"x"}`:                            "note",
-		`{"source":"purchase","credits":5,"reference":7}`:                         "reference",
-		`{"source":"purchase","credits":5,"reference":"` + long(201) + `"}`:       "reference",
-		`{"source":"purchase","Credits":5,"credits":5}`:                           "Credits",
-		`{"source":"adjustment","credits":99999999999999999999,"reference":"r1"}`: "credits",
+		`{"source":"purchase","credits":-5}`:                                        "credits",
+		`{"source":"purchase","credits":0}`:                                         "credits",
+		`{"source":"purchase","credits":0.0001}`:                                    "credits",
+		`{"source":"purchase","credits":"5"}`:                                       "credits",
+		`{"source":"purchase","credits":1e3}`:                                       "credits",
+		`{"source":"purchase","credits":9007199254740.991}`:                         "credits", // more than there can be in all
+		`{"source":"purchase"}`:                                                     "credits",
+		`{"credits":5}`:                                                             "source",
+		`{"source":"subscription","credits":5}`:                                     "expires_at",
+		`{"source":"subscription","credits":5,"expires_at":"2020-01-01T00:00:00Z"}`: "expires_at",
+		`{"source":"purchase","credits":5,"expires_at":"2099-01-01T00:00:00Z"}`:     "expires_at",
+		`{"source":"gift","credits":5}`:                                             "source",
+		`{"source":"purchase","credits":5,"expires_at":"x"}`:                        "expires_at",
+		`{"source":"purchase","credits":5,"note":"x"}`:                              "note",
+		`{"source":"purchase","credits":5,"reference":7}`:                           "reference",
+		`{"source":"purchase","credits":5,"reference":"` + long(201) + `"}`:         "reference",
+		`{"source":"purchase","Credits":5,"credits":5}`:                             "Credits",
+		`{"source":"adjustment","credits":99999999999999999999,"reference":"r1"}`:   "credits",
 	} {
 		h.postJSON(grants, body, admin).wantProblem(400, "validation_error", param)
 	}
@@ -169,4 +172,31 @@ func TestQueuesAreForAdministrators(t *testing.T) {
 func TestNoQueuesNoPage(t *testing.T) {
 	t.Parallel()
 	newHouse(t).get("/ops/queues").wantProblem(404, "not_found", "")
+}
+
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.clock.add(time.Second) // ids of one millisecond have no order
+	h.addOrg("Other", 5)
+	h.ask("k1", "hit.example")
+	first := h.get("/admin/v1/audit?full=true&limit=1", admin).want(200)
+	second := h.get("/admin/v1/audit?limit=1&cursor="+first.text("next_cursor"), admin).want(200)
+	if first.at("data.0.entries") != 2.0 || first.at("data.0.available") != 99.0 || first.at("data.0.busy") != false || len(first.at("data.0.differences").([]any)) != 0 {
+		t.Errorf("the first organization: %s", first.Body)
+	}
+	if second.at("data.0.entries") != 1.0 || second.at("next_cursor") != nil {
+		t.Errorf("the second: %s", second.Body)
+	}
+	err := h.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE accounts SET available = available + 1 WHERE org = ?`, h.org)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := h.get("/admin/v1/audit", admin).want(200); len(r.at("data.0.differences").([]any)) == 0 {
+		t.Errorf("a credit out of nothing: %s", r.Body)
+	}
+	h.get("/admin/v1/audit").wantProblem(403, "insufficient_permissions", "")
 }

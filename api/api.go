@@ -72,17 +72,34 @@ type Dispatcher interface {
 	Wake(ctx context.Context, org string)
 }
 
-// Deps are the parts the API works with. All but Queues are needed.
+// Database is a *store.DB as far as the API may use it: to find out who calls,
+// and for what administrators ask. Nothing of an organization's can be had from
+// it but through As.
+type Database interface {
+	As(org string) *store.Tenant
+	KeyBySecret(ctx context.Context, secret string) (store.Key, error)
+
+	CreateOrg(ctx context.Context, id, name string, now time.Time) (store.Org, error)
+	GetOrg(ctx context.Context, id string) (store.Org, error)
+	Orgs(ctx context.Context, after string, limit int) ([]store.Org, error)
+	CreateKey(ctx context.Context, org, name, secret string, now time.Time) (store.Key, error)
+	Keys(ctx context.Context, org string) ([]store.Key, error)
+	RevokeKey(ctx context.Context, org, id string, now time.Time) error
+}
+
+// Deps are the parts the API works with. All but Queues and Metrics are needed.
 type Deps struct {
-	DB         *store.DB
+	DB         Database
 	Books      *books.Books
 	Gate       *ledger.Gate
 	Engine     *enrich.Engine
 	Dispatcher Dispatcher
 	// Queues is the queue monitor, shown to administrators under /ops/queues.
 	Queues http.Handler
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Metrics counts requests. Default: counted, shown nowhere.
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // maxPrice keeps the most that a batch can cost countable.
@@ -98,13 +115,16 @@ type api struct {
 // New returns the handler of the whole API.
 func New(cfg Config, deps Deps) (http.Handler, error) {
 	if deps.DB == nil || deps.Books == nil || deps.Gate == nil || deps.Engine == nil || deps.Dispatcher == nil || deps.Log == nil || deps.Now == nil {
-		return nil, errors.New("api: a part is missing in Deps; give all but Queues")
+		return nil, errors.New("api: a part is missing in Deps; give all but Queues and Metrics")
 	}
 	cfg = cfg.withDefaults()
 	for service, price := range cfg.Prices {
 		if !service.Known() || price < 0 || price > maxPrice {
 			return nil, errors.New("api: the price of " + string(service) + " is out of range; want a known service and 0 to " + maxPrice.String() + " credits")
 		}
+	}
+	if deps.Metrics == nil {
+		deps.Metrics = NewMetrics(nil)
 	}
 	a := &api{Deps: deps, cfg: cfg}
 	mux := http.NewServeMux()
@@ -117,6 +137,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	a.registerOrgs()
 	a.registerKeys()
 	a.registerGrants()
+	a.registerAudit()
 	a.mountQueues(mux)
 	document, err := a.document()
 	if err != nil {

@@ -136,3 +136,6 @@ func unknown(name string, known []string) fieldError {
 
 // orgOf is the organization of the caller.
 func orgOf(ctx context.Context) string { return visitOf(ctx).caller.org }
+
+// tenant is the database as the caller's organization may use it.
+func (a *api) tenant(ctx context.Context) *store.Tenant { return a.DB.As(orgOf(ctx)) }

@@ -87,7 +87,7 @@ func (a *api) registerBatches() {
 	register(a, operation(http.MethodGet, "/v1/batches", "list-batches", "List batches, newest first", customerScheme), a.listBatches)
 	register(a, operation(http.MethodGet, "/v1/batches/{id}", "get-batch", "Get a batch", customerScheme),
 		func(ctx context.Context, in *batchInput) (*output[batchBody], error) {
-			b, err := store.GetBatch(ctx, a.DB, orgOf(ctx), in.ID)
+			b, err := a.tenant(ctx).GetBatch(ctx, in.ID)
 			return a.batchOutput(ctx, b, err)
 		})
 	change := func(verb, summary string, do func(ctx context.Context, id string) (store.Batch, error)) {
@@ -101,22 +101,22 @@ func (a *api) registerBatches() {
 			})
 	}
 	change("pause", "Pause a batch; rows being asked are finished", func(ctx context.Context, id string) (store.Batch, error) {
-		return a.DB.PauseBatch(ctx, orgOf(ctx), id, a.Now())
+		return a.tenant(ctx).PauseBatch(ctx, id, a.Now())
 	})
 	change("resume", "Resume a paused batch", func(ctx context.Context, id string) (store.Batch, error) {
-		b, err := a.DB.ResumeBatch(ctx, orgOf(ctx), id)
+		b, err := a.tenant(ctx).ResumeBatch(ctx, id)
 		if err == nil {
 			a.Dispatcher.Start(context.WithoutCancel(ctx), b)
 		}
 		return b, err
 	})
 	change("cancel", "Cancel a batch; what was found stays", func(ctx context.Context, id string) (store.Batch, error) {
-		return a.DB.CancelBatch(ctx, orgOf(ctx), id, a.Now())
+		return a.tenant(ctx).CancelBatch(ctx, id, a.Now())
 	})
 }
 
 func (a *api) listBatches(ctx context.Context, in *listBatchesInput) (*output[page[batchBody]], error) {
-	filter := store.BatchFilter{Org: orgOf(ctx), Before: in.Cursor, Limit: in.Limit + 1}
+	filter := store.BatchFilter{Before: in.Cursor, Limit: in.Limit + 1}
 	if in.Cursor != "" && !strings.HasPrefix(in.Cursor, "bat_") {
 		return nil, invalid("cursor", "want the next_cursor of another answer")
 	}
@@ -130,7 +130,7 @@ func (a *api) listBatches(ctx context.Context, in *listBatchesInput) (*output[pa
 		}
 		filter.Service = service
 	}
-	batches, err := store.ListBatches(ctx, a.DB, filter)
+	batches, err := a.tenant(ctx).ListBatches(ctx, filter)
 	if err != nil {
 		return nil, err
 	}

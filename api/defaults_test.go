@@ -168,6 +168,11 @@ var routes = []struct{ method, path, scheme string }{
 	{"delete", "/admin/v1/orgs/{id}/keys/{key}", "AdminKey"},
 	{"get", "/admin/v1/orgs/{id}/grants", "AdminKey"},
 	{"post", "/admin/v1/orgs/{id}/grants", "AdminKey"},
+	{"get", "/admin/v1/audit", "AdminKey"},
+	{"patch", "/v1/credits", "ApiKey"},
+	{"get", "/v1/credits/entries", "ApiKey"},
+	{"get", "/admin/v1/orgs/{id}/credits", "AdminKey"},
+	{"patch", "/admin/v1/orgs/{id}/credits", "AdminKey"},
 }
 
 // document is an OpenAPI document, as far as tests look into it.
@@ -244,7 +249,8 @@ func TestOpenAPIDescribesBodies(t *testing.T) {
 		"GrantBody":    "id source granted remaining expires_at reference created_at",
 		"BatchBody":    "id name service status pause_reason rows credits created_at started_at finished_at rows_per_second eta_seconds",
 		"Row":          "row row_id input outcome result provider credits reused duplicate_of error",
-		"GrantRequest": "source credits reference",
+		"GrantRequest": "source credits reference expires_at",
+		"EntryBody":    "id created_at kind credits balance source service grant batch chunk lookup",
 	} {
 		text := written(t, d.Components["schemas"][schema])
 		for member := range strings.SplitSeq(members, " ") {

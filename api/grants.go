@@ -24,14 +24,16 @@ type grantBody struct {
 
 func grantOut(g books.Grant) (grantBody, error) {
 	return grantBody{
-		ID: g.ID, Source: g.Source, Granted: g.Amount, Remaining: g.Remaining, Reference: g.Reference, CreatedAt: g.CreatedAt.UTC(),
+		ID: g.ID, Source: g.Source, Granted: g.Amount, Remaining: g.Remaining, Reference: g.Reference,
+		ExpiresAt: optional(g.ExpiresAt), CreatedAt: g.CreatedAt.UTC(),
 	}, nil
 }
 
 type grantRequest struct {
-	Source    string         `doc:"Paid for, or given by hand."                             enum:"purchase,adjustment" json:"source"`
-	Credits   lookup.Credits `doc:"More than 0."                                            json:"credits"             minimum:"0.001"`
-	Reference string         `doc:"The payer's own: repeating one returns the first grant." json:"reference,omitempty" maxLength:"200"`
+	Source    string         `doc:"Of a billing cycle, paid for, or given by hand."                        enum:"subscription,purchase,adjustment" json:"source"`
+	Credits   lookup.Credits `doc:"More than 0."                                                           json:"credits"                          minimum:"0.001"`
+	Reference string         `doc:"The payer's own: repeating one returns the first grant."                json:"reference,omitempty"              maxLength:"200"`
+	ExpiresAt *time.Time     `doc:"When the billing cycle of a subscription ends; purchases never expire." json:"expires_at,omitempty"`
 }
 
 func (g grantRequest) check() error {
@@ -43,11 +45,17 @@ func (g grantRequest) check() error {
 		faults = append(faults, fieldError{"reference", codeValidation, "want at most 200 bytes"})
 	}
 	switch g.Source {
-	case books.Purchase, books.Adjustment:
-	case "subscription":
-		faults = append(faults, fieldError{"source", codeValidation, "subscription is not available yet; want purchase or adjustment"})
+	case books.Subscription:
+		if g.ExpiresAt == nil {
+			faults = append(faults, fieldError{"expires_at", codeValidation, "is missing; want the end of the billing cycle"})
+		}
+	case books.Purchase:
+		if g.ExpiresAt != nil {
+			faults = append(faults, fieldError{"expires_at", codeValidation, "purchases never expire; leave it out"})
+		}
+	case books.Adjustment:
 	default:
-		faults = append(faults, fieldError{"source", codeValidation, "want purchase or adjustment"})
+		faults = append(faults, fieldError{"source", codeValidation, "want subscription, purchase or adjustment"})
 	}
 	if len(faults) > 0 {
 		return invalidFields(faults...)
@@ -64,7 +72,7 @@ const grantsPath = orgsPath + "/{id}/grants"
 
 func (a *api) registerGrants() {
 	op := operation(http.MethodPost, grantsPath, "grant", "Grant credits", adminScheme)
-	op.Description = "Batches that wait for credits go on by themselves."
+	op.Description = "Batches that wait for credits go on by themselves. A subscription's grant ends what is unused of cycles that end earlier."
 	op.DefaultStatus = http.StatusCreated
 	register(a, repeatable(op), a.grant)
 	a.describeBody(grantsPath, map[string]*huma.Schema{"application/json": strictSchemaOf[grantRequest](a)})
@@ -87,7 +95,11 @@ func (a *api) grant(ctx context.Context, in *grantInput) (*created[grantBody], e
 		if want.Reference == "" {
 			want.Reference = id // the same when the request is repeated
 		}
-		g, repeated, err := a.Books.Grant(ctx, books.Grant{Org: in.ID, Source: want.Source, Amount: want.Credits, Reference: want.Reference})
+		grant := books.Grant{Org: in.ID, Source: want.Source, Amount: want.Credits, Reference: want.Reference}
+		if want.ExpiresAt != nil {
+			grant.ExpiresAt = *want.ExpiresAt
+		}
+		g, repeated, err := a.Books.Grant(ctx, grant)
 		if err != nil {
 			return 0, grantBody{}, err
 		}

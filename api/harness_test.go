@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,9 @@ import (
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/internal/testredis"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/ledger"
+	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
@@ -100,7 +101,8 @@ func (c *clock) add(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// house is a whole API on SQLite and an in-process Redis.
+// house is a whole API on a database (SQLite, unless told otherwise) and an
+// in-process Redis.
 type house struct {
 	t          *testing.T
 	db         *store.DB
@@ -118,13 +120,13 @@ type house struct {
 
 func newHouse(t *testing.T, change ...func(*api.Config, *api.Deps)) *house {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "magpie.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	return newHouseOn(t, teststore.SQLite(t), change...)
+}
+
+func newHouseOn(t *testing.T, db *store.DB, change ...func(*api.Config, *api.Deps)) *house {
+	t.Helper()
 	h := &house{t: t, db: db, dispatcher: &dispatcher{}, vendor: &vendor{}, clock: &clock{t: time.Now().Truncate(time.Millisecond)}, log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil))
+	log := logging.New(slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)))
 	h.gate = ledger.New(testredis.Mini(t))
 	h.books = books.New(db, h.gate, log, h.clock.now)
 	waterfall := &providers.Waterfall{Providers: []providers.Provider{h.vendor}}
@@ -138,6 +140,7 @@ func newHouse(t *testing.T, change ...func(*api.Config, *api.Deps)) *house {
 	for _, c := range change {
 		c(&cfg, &deps)
 	}
+	var err error
 	if h.handler, err = api.New(cfg, deps); err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (a *api) told(ctx context.Context, err error) *problem {
 
 func (a *api) report(ctx context.Context, p *problem, err error) {
 	if p.Status == http.StatusInternalServerError {
-		a.Log.ErrorContext(ctx, "a request broke", "request", visitOf(ctx).id, "route", visitOf(ctx).route, "err", err)
+		a.Log.ErrorContext(ctx, "a request broke", "route", visitOf(ctx).route, "err", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -53,7 +54,7 @@ func (o once[T]) run(ctx context.Context, a *api) (*created[T], error) {
 		status, body, err := o.do(ctx, claim.Object)
 		return &created[T]{Status: status, Body: body}, err
 	}
-	standing, claimed, err := a.DB.ClaimKey(ctx, claim, now, now.Add(-staleAfter), now.Add(-keptFor))
+	standing, claimed, err := a.DB.As(claim.Org).ClaimKey(ctx, claim, now, now.Add(-staleAfter), now.Add(-keptFor))
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +81,11 @@ func (o once[T]) run(ctx context.Context, a *api) (*created[T], error) {
 func (o once[T]) finish(ctx context.Context, a *api, claim store.Claim) (*created[T], error) {
 	stop := a.renew(ctx, claim)
 	status, body, err := o.do(ctx, claim.Object)
-	stop()
+	claim = stop()
 	keep := context.WithoutCancel(ctx)
 	if err != nil {
 		if problemOf(err).Status != http.StatusInternalServerError {
-			a.later(ctx, a.DB.ReleaseKey(keep, claim))
+			a.later(ctx, a.DB.As(claim.Org).ReleaseKey(keep, claim))
 		}
 		return nil, err
 	}
@@ -96,20 +97,22 @@ func (o once[T]) finish(ctx context.Context, a *api, claim store.Claim) (*create
 	if claim.Answer, err = json.Marshal(kept); err != nil {
 		return nil, fmt.Errorf("api: remember an answer: %w", err)
 	}
-	a.later(ctx, a.DB.FinishKey(keep, claim))
+	a.later(ctx, a.DB.As(claim.Org).FinishKey(keep, claim))
 	return &created[T]{Status: status, Body: body}, nil
 }
 
 // later logs that a claim could not be changed: a repeat takes it over.
 func (a *api) later(ctx context.Context, err error) {
 	if err != nil {
-		a.Log.WarnContext(ctx, "an idempotency key stays claimed", "request", visitOf(ctx).id, "err", err)
+		a.Log.WarnContext(ctx, "an idempotency key stays claimed", "err", err)
 	}
 }
 
 // renew keeps a claim from being taken over while its request is at work, until
-// stop is called: a large upload takes longer than a claim may be silent.
-func (a *api) renew(ctx context.Context, claim store.Claim) (stop func()) {
+// stop is called, which returns the claim as it was last renewed: a large upload
+// takes longer than a claim may be silent. One that was taken over all the same
+// is not taken back.
+func (a *api) renew(ctx context.Context, claim store.Claim) (stop func() store.Claim) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -120,14 +123,19 @@ func (a *api) renew(ctx context.Context, claim store.Claim) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				now := a.Now()
-				if _, _, err := a.DB.ClaimKey(ctx, claim, now, now.Add(time.Second), time.Time{}); err != nil && ctx.Err() == nil {
+				renewed, err := a.DB.As(claim.Org).RenewKey(ctx, claim, a.Now())
+				switch {
+				case err == nil:
+					claim = renewed
+				case errors.Is(err, store.ErrConflict):
+					return
+				case ctx.Err() == nil:
 					a.later(ctx, err)
 				}
 			}
 		}
 	})
-	return func() { cancel(); done.Wait() }
+	return func() store.Claim { cancel(); done.Wait(); return claim }
 }
 
 // claimOf is what the request wants to claim; its key is "" if it has none.

@@ -111,25 +111,39 @@ func TestClaimIsRenewedWhileTheRequestIsAtWork(t *testing.T) {
 		}
 		defer db.Close()
 		a := &api{Deps: Deps{DB: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
-		takeOver := func() bool {
-			_, claimed, err := db.ClaimKey(t.Context(), store.Claim{Org: "org", Key: "key", Route: "r", Object: "bat_1"}, time.Now(), time.Now().Add(-staleAfter), time.Time{})
+		takeOver := func() (store.Claim, bool) {
+			claim, claimed, err := db.ClaimKey(t.Context(), store.Claim{Org: "org", Key: "key", Route: "r", Object: "bat_1"}, time.Now(), time.Now().Add(-staleAfter), time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return claimed
+			return claim, claimed
 		}
-		if !takeOver() {
+		claim, claimed := takeOver()
+		if !claimed {
 			t.Fatal("a new key cannot be claimed")
 		}
-		stop := a.renew(t.Context(), store.Claim{Org: "org", Key: "key", Route: "r", Object: "bat_1"})
+		stop := a.renew(t.Context(), claim)
 		time.Sleep(10 * time.Minute)
-		if takeOver() {
+		if _, claimed := takeOver(); claimed {
 			t.Error("taken over while at work")
 		}
-		stop()
+		claim = stop()
 		time.Sleep(staleAfter + time.Second)
-		if !takeOver() {
+		if _, claimed := takeOver(); !claimed {
 			t.Error("not taken over when silent")
+		}
+		// It wakes up: what is another's now is neither renewed nor given back.
+		stop = a.renew(t.Context(), claim)
+		time.Sleep(staleAfter / 2)
+		if err := db.ReleaseKey(t.Context(), stop()); err != nil {
+			t.Error(err)
+		}
+		if _, claimed := takeOver(); claimed {
+			t.Error("a request that was taken over gave its successor's claim back")
+		}
+		time.Sleep(staleAfter/2 + time.Second)
+		if _, claimed := takeOver(); !claimed {
+			t.Error("a request that was taken over renewed its successor's claim")
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -117,6 +118,8 @@ func wanted(v any) string {
 		return "a number of credits with at most three decimals, such as 12.5"
 	case map[string]string:
 		return `an object of texts, such as {"first_name": "Vorname"}`
+	case *time.Time:
+		return "a time such as 2026-12-31T23:59:59Z"
 	case []json.RawMessage:
 		return "a list of objects"
 	}

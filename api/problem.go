@@ -120,6 +120,9 @@ var table = []struct {
 		return newProblem(http.StatusConflict, codeConflict, "the reference belongs to another grant, with another amount or source; use a new one",
 			fieldError{"reference", codeConflict, "was used for another grant"})
 	}},
+	{books.ErrExpiry, func() *problem {
+		return invalid("expires_at", "want a time in the future")
+	}},
 	{books.ErrTooMuch, func() *problem {
 		return invalid("credits", "an organization can be granted at most "+lookup.MaxCredits.String()+" credits in all")
 	}},

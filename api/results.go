@@ -38,7 +38,7 @@ func (a *api) results(ctx context.Context, in *resultsInput) (*huma.StreamRespon
 	default:
 		return nil, invalid("format", "want ndjson or csv")
 	}
-	b, err := store.GetBatch(ctx, a.DB, orgOf(ctx), in.ID)
+	b, err := a.tenant(ctx).GetBatch(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (a *api) results(ctx context.Context, in *resultsInput) (*huma.StreamRespon
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		hc.SetHeader("Content-Type", media)
 		hc.SetHeader("Content-Disposition", `attachment; filename="`+b.ID+ending+`"`)
-		err := store.EachResult(ctx, a.DB, b, lookup.Outcome(in.Outcome), func(row store.ResultRow) error {
+		err := a.tenant(ctx).EachResult(ctx, b, lookup.Outcome(in.Outcome), func(row store.ResultRow) error {
 			if err := write(row); err != nil {
 				return err
 			}

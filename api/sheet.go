@@ -28,7 +28,7 @@ func (a *api) newSheet(ctx context.Context, b store.Batch, w io.Writer) (*sheet,
 	s := &sheet{out: csv.NewWriter(w), columns: b.Columns, cells: b.Columns != nil, fields: b.Service.ResultFields()}
 	if !s.cells {
 		known := map[string]bool{}
-		err := store.EachResult(ctx, a.DB, b, "", func(row store.ResultRow) error {
+		err := a.tenant(ctx).EachResult(ctx, b, "", func(row store.ResultRow) error {
 			keys, _ := members(row.Input)
 			for _, key := range keys {
 				if !known[key] {

@@ -53,6 +53,7 @@ func (a *api) submit(ctx context.Context, _ *struct{}) (*created[batchBody], err
 		if err != nil {
 			return 0, batchBody{}, err
 		}
+		a.Log.InfoContext(ctx, "batch accepted", "batch", b.ID, "org", b.Org, "service", b.Service, "rows", b.Rows.Total, "chunks", b.Chunks)
 		a.Dispatcher.Start(context.WithoutCancel(ctx), b)
 		return http.StatusAccepted, describe(b), nil // the batch exists: nothing may go wrong any more
 	}}.run(ctx, a)
@@ -67,23 +68,23 @@ func (a *api) submit(ctx context.Context, _ *struct{}) (*created[batchBody], err
 // already, from a request whose answer was lost, is returned; what is left of
 // one that did not get that far is dropped first.
 func (a *api) accept(ctx context.Context, s *submission, id string) (store.Batch, error) {
-	org := orgOf(ctx)
-	known, err := store.GetBatch(ctx, a.DB, org, id)
+	db := a.tenant(ctx)
+	known, err := db.GetBatch(ctx, id)
 	if !errors.Is(err, store.ErrNotFound) {
 		return known, err
 	}
 	if err := a.available(s.service); err != nil {
 		return store.Batch{}, err
 	}
-	if err := a.DB.DropAbandonedIntakes(ctx, id, time.Time{}); err != nil {
+	if err := db.DropIntake(ctx, id); err != nil {
 		return store.Batch{}, err
 	}
 	reader, err := s.open(a.cfg.Limits)
 	if err != nil {
 		return store.Batch{}, err
 	}
-	upload, err := a.DB.BeginUpload(ctx, store.Batch{
-		ID: id, Org: org, Key: visitOf(ctx).caller.key, Service: s.service, Name: s.name,
+	upload, err := db.BeginUpload(ctx, store.Batch{
+		ID: id, Key: visitOf(ctx).caller.key, Service: s.service, Name: s.name,
 		Price: a.price(s.service), Options: s.options, Columns: s.columns(reader), ChunkRows: a.cfg.ChunkRows, CreatedAt: a.Now().UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
@@ -95,7 +96,7 @@ func (a *api) accept(ctx context.Context, s *submission, id string) (store.Batch
 	}
 	keep := context.WithoutCancel(ctx) // the client may be gone; what it left must go too
 	if errors.Is(err, store.ErrUnknownOutcome) {
-		if b, missing := store.GetBatch(keep, a.DB, org, id); missing == nil {
+		if b, missing := db.GetBatch(keep, id); missing == nil {
 			return b, nil
 		}
 	}

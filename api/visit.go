@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"time"
 
+	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -42,8 +44,8 @@ func visitOf(ctx context.Context) *visit {
 // wantedID is what a caller's own request id must look like to be taken over.
 var wantedID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
-// visit gives the request an id and writes its log line: neither its query nor
-// anything of its bodies, which are personal data.
+// visit gives the request an id, counts it and writes its log line: neither its
+// query nor anything of its bodies, which are personal data.
 func (a *api) visit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := a.Now()
@@ -53,7 +55,8 @@ func (a *api) visit(next http.Handler) http.Handler {
 		}
 		w.Header().Set("X-Request-Id", v.id)
 		out := &recorder{ResponseWriter: w}
-		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+		ctx := logging.With(r.Context(), slog.String(logging.Request, v.id))
+		r = r.WithContext(context.WithValue(ctx, visitKey{}, v))
 		v.request, v.writer = r, out
 		defer a.logVisit(r, out, begun)
 		next.ServeHTTP(out, r)
@@ -61,9 +64,10 @@ func (a *api) visit(next http.Handler) http.Handler {
 }
 
 func (a *api) logVisit(r *http.Request, out *recorder, begun time.Time) {
-	v := visitOf(r.Context())
-	a.Log.InfoContext(r.Context(), "request", "request", v.id, "method", r.Method, "route", v.route, "status", out.status,
-		"bytes", out.bytes, "duration", a.Now().Sub(begun), "org", v.caller.org, "key", v.caller.key)
+	v, took := visitOf(r.Context()), a.Now().Sub(begun)
+	a.Metrics.answered(v.route, r.Method, out.status, took)
+	a.Log.InfoContext(r.Context(), "request", "method", r.Method, "route", v.route, "status", out.status,
+		"bytes", out.bytes, "duration", took, "org", v.caller.org, "key", v.caller.key)
 }
 
 // recover keeps a panic from reaching the server.
@@ -86,7 +90,7 @@ func (a *api) answerPanic(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	v := visitOf(r.Context())
-	a.Log.ErrorContext(r.Context(), "a request panicked", "request", v.id, "route", v.route, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	a.Log.ErrorContext(r.Context(), "a request panicked", "route", v.route, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	if out, ok := w.(*recorder); ok && out.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

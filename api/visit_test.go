@@ -3,6 +3,7 @@ package api_test
 import (
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,9 @@ func TestTheLogHasNoPersonalData(t *testing.T) {
 	h.postJSON("/v1/lookups/email-finder", `{"full_name":"Ada King","domain":"a.example"}`).want(200)
 	h.postCSV("/v1/batches?service=email-finder&name=Kings", people).want(202)
 	log := h.log.String()
+	if !regexp.MustCompile(`msg="batch accepted" batch=bat_\S+ org=` + h.org + ` .* request=req_`).MatchString(log) {
+		t.Errorf("no batch that names its request: %s", log)
+	}
 	for _, private := range []string{"Ada", "a.example", "Kings", h.key, "service=email-finder&"} {
 		if strings.Contains(log, private) {
 			t.Errorf("the log has %q: %s", private, log)

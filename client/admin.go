@@ -30,8 +30,9 @@ type Source string
 
 // The sources.
 const (
-	Purchase   Source = "purchase"
-	Adjustment Source = "adjustment"
+	Subscription Source = "subscription" // of a billing cycle; expires with it
+	Purchase     Source = "purchase"     // never expires
+	Adjustment   Source = "adjustment"   // given by hand
 )
 
 // GrantRequest is credits to be granted.
@@ -41,6 +42,8 @@ type GrantRequest struct {
 	// Reference is the payer's own name of the payment. Repeating one returns
 	// the first grant. "": none.
 	Reference string `json:"reference,omitempty"`
+	// ExpiresAt is when the billing cycle of a subscription ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // Grant is credits that came in.
@@ -98,6 +101,27 @@ func (c *Client) Grants(ctx context.Context, org string) (Page[Grant], error) {
 	var grants Page[Grant]
 	_, err := c.ask(ctx, get(path("admin", "v1", "orgs", org, "grants"), nil), &grants)
 	return grants, err
+}
+
+// Proof is what an audit says of one organization.
+type Proof struct {
+	Org         string         `json:"org"`
+	Entries     int64          `json:"entries"` // that were looked at
+	Available   lookup.Credits `json:"available"`
+	Busy        bool           `json:"busy"`        // lookups were under way: the live balance was not compared
+	Differences []string       `json:"differences"` // none: it all adds up
+}
+
+// Audit proves the books of organizations, page by page: what is new since the
+// last audit, or everything.
+func (c *Client) Audit(ctx context.Context, full bool, o ListOptions) (Page[Proof], error) {
+	query := o.query()
+	if full {
+		query.Set("full", "true")
+	}
+	var proofs Page[Proof]
+	_, err := c.ask(ctx, get(path("admin", "v1", "audit"), query), &proofs)
+	return proofs, err
 }
 
 type nameRequest struct {
