@@ -36,7 +36,8 @@ type App struct {
 	ledgerRedis redis.UniversalClient // the same, unless the gate has its own
 	db          *store.DB
 	books       *books.Books
-	runner      *tasks.Runner // of a worker
+	meet        atomic.Pointer[func(ctx context.Context, runID string) error] // see openRedis
+	runner      *tasks.Runner                                                 // of a worker
 	simulator   *simulator.Simulator
 	servers     []*server
 	waiting     atomic.Value // string: what the start waits for; "" once it is over
@@ -78,7 +79,10 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 // assemble builds the parts of the process's role on its storage.
 func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error {
 	gate := ledger.New(a.ledgerRedis)
-	a.books = books.New(a.db, gate, a.cfg.Log, time.Now)
+	a.books = books.New(a.db, gate, a.cfg.Log, time.Now, books.WithMetrics(books.NewMetrics(registry)))
+	if err := a.meetRedis(ctx); err != nil {
+		return err
+	}
 	waterfalls, err := a.openProviders(ctx, registry)
 	if err != nil {
 		return err
@@ -86,9 +90,9 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 	engine := enrich.New(a.cfg.Engine, a.db, a.books, waterfalls, enrich.NewMetrics(registry), a.cfg.Log, time.Now)
 	dispatcher := tasks.NewDispatcher(a.rdb, a.db, a.cfg.Window, a.cfg.Log)
 	if a.cfg.Role.works() {
-		registry.MustRegister(tasks.NewCollector(a.rdb))
+		registry.MustRegister(tasks.NewCollector(a.rdb), tasks.NewBatchCollector(a.db))
 		cfg := a.cfg.Tasks
-		cfg.Worker = store.NewID("wrk", time.Now())
+		cfg.Worker, cfg.Metrics = store.NewID("wrk", time.Now()), tasks.NewMetrics(registry)
 		a.runner = tasks.NewRunner(cfg, dispatcher, engine, a.books, time.Now)
 	}
 	if !a.cfg.Role.serves() {
@@ -102,7 +106,7 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 		Services:     func(s lookup.Service) bool { _, ok := waterfalls.For(s); return ok },
 	}, api.Deps{
 		DB: a.db, Books: a.books, Gate: gate, Engine: engine, Dispatcher: dispatcher,
-		Queues: a.queuesPage(), Log: a.cfg.Log, Now: time.Now,
+		Queues: a.queuesPage(), Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/lookup"
@@ -16,12 +17,16 @@ func (a *App) Audit(ctx context.Context, org string) (balance lookup.Credits, di
 	if err != nil {
 		return 0, nil, err
 	}
+	lapsed, err := books.Lapsed(ctx, a.db, org, time.Now())
+	if err != nil {
+		return 0, nil, err
+	}
 	gate, err := a.books.Balance(ctx, org)
 	if err != nil {
 		return 0, nil, err
 	}
 	differences = sums.Differences()
-	if gate.Held != 0 || gate.Available != int64(sums.Available) || gate.Captured != int64(sums.Charged) {
+	if gate.Held != 0 || gate.Available != int64(sums.Available-lapsed) || gate.Captured != int64(sums.Charged) {
 		differences = append(differences, fmt.Sprintf("the gate has %s available, %s held and %s captured; SQL has %s available and %s charged",
 			lookup.Credits(gate.Available), lookup.Credits(gate.Held), lookup.Credits(gate.Captured), sums.Available, sums.Charged))
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/magpie-hq/magpie/enrich"
+	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/providers/simulator"
@@ -88,6 +89,7 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Log = logging.New(c.Log)
 	return c
 }
 
@@ -110,6 +112,9 @@ func (c Config) Validate() error {
 	}
 	if e := c.Engine.WithDefaults(); e.HoldLife <= e.RoundTime {
 		wrong("Engine.HoldLife (%s) must outlast Engine.RoundTime (%s), or a running round loses its hold", e.HoldLife, e.RoundTime)
+	}
+	if t := c.Tasks.WithDefaults(); t.Validate() != nil {
+		wrong("WORKER_SERVERS is %d and WORKER_CONCURRENCY %d, want at most as many servers as chunks", t.Servers, t.Concurrency)
 	}
 	if err := c.Simulator.Validate(); err != nil {
 		wrong("Simulator: %w", err)

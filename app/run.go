@@ -38,6 +38,7 @@ func Run(ctx context.Context, role Role, args []string, getenv func(string) stri
 		return 0
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: cfg.LogLevel})).With("role", string(role))
+	defer TakeHeadroom()()
 	if err := serve(ctx, cfg); err != nil {
 		cfg.Log.ErrorContext(ctx, "the process ends", "err", err)
 		return 1

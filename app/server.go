@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,15 +19,22 @@ type server struct {
 	name     string
 	listener net.Listener
 	http     *http.Server
+	handlers sync.RWMutex // each handler at work has it for reading
 }
 
 func newServer(name string, l net.Listener, h http.Handler) *server {
-	return &server{name: name, listener: l, http: &http.Server{
-		Handler: h,
+	s := &server{name: name, listener: l}
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.handlers.RLock()
+			defer s.handlers.RUnlock()
+			h.ServeHTTP(w, r)
+		}),
 		// Bodies may take as long as an upload takes; headers may not.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-	}}
+	}
+	return s
 }
 
 func (s *server) start(log *slog.Logger) {
@@ -37,11 +45,32 @@ func (s *server) start(log *slog.Logger) {
 	}()
 }
 
+// cleanUpTime bounds how long handlers that were cut off may take to undo what
+// they began.
+const cleanUpTime = 5 * time.Second
+
+// shutdown takes no more requests and lets those under way end. When ctx ends
+// first they are cut off, and their handlers, which then see a broken
+// connection, clean up before the storage beneath them is closed.
 func (s *server) shutdown(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("app: stop the %s: %w", s.name, err)
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = errors.Join(fmt.Errorf("app: stop the %s: requests under way were cut off: %w", s.name, err), s.http.Close())
+	ended := make(chan struct{})
+	go func() {
+		s.handlers.Lock()
+		close(ended) // it stays locked: nothing is to begin any more
+	}()
+	timer := time.NewTimer(cleanUpTime)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		err = errors.Join(err, fmt.Errorf("app: stop the %s: handlers were still at work after %s more", s.name, cleanUpTime))
+	}
+	return err
 }
 
 // close ends the server at once, also one that was never started.

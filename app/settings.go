@@ -42,6 +42,7 @@ func Settings() []Setting {
 		{"CHUNK_ROWS", "100", "Rows of a batch in one task. A chunk should take one to five seconds.", apiOnly, whole(func(c *Config, n int) { c.ChunkRows = int64(n) })},
 		{"WINDOW", "16", "Chunks of one organization and service that may be out with workers. The same for all processes.", both, whole(func(c *Config, n int) { c.Window = n })},
 		{"WORKER_CONCURRENCY", "4", "Chunks that a worker runs at once.", workerOnly, whole(func(c *Config, n int) { c.Tasks.Concurrency = n })},
+		{"WORKER_SERVERS", "1", "Over how many Asynq servers these chunks are spread, each of which takes one task at a time from Redis. Raise it where chunks wait although workers are idle.", workerOnly, whole(func(c *Config, n int) { c.Tasks.Servers = n })},
 		{"ROWS_IN_FLIGHT", "16", "Rows of a chunk that are asked at once.", workerOnly, whole(func(c *Config, n int) { c.Engine.InFlight = n })},
 		{"STOP_TIME", "30s", "How long a worker that stops waits for its chunks. The grace period of whatever stops it must be longer.", workerOnly, duration(func(c *Config, d time.Duration) { c.Tasks.StopTime = d })},
 		{"REUSE_WINDOW", "720h", "How long an answer that was paid for answers the same question again, free.", both, duration(func(c *Config, d time.Duration) { c.Engine.ReuseWindow = d })},

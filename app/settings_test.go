@@ -55,6 +55,22 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A worker cannot have more servers than chunks: one of them would have none.
+func TestServersOfAWorker(t *testing.T) {
+	t.Parallel()
+	for servers, want := range map[string]string{
+		"": "", "4": "", "5": "WORKER_SERVERS is 5 and WORKER_CONCURRENCY 4, want at most as many", "0": `WORKER_SERVERS is "0"`,
+	} {
+		env := good()
+		env["WORKER_CONCURRENCY"], env["WORKER_SERVERS"] = "4", servers
+		var out bytes.Buffer
+		code := app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &out)
+		if (code == 0) != (want == "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%q servers: exit code %d, want %q in\n%s", servers, code, want, out.String())
+		}
+	}
+}
+
 func TestHelpListsEverySettingOfItsRole(t *testing.T) {
 	t.Parallel()
 	for _, role := range []app.Role{app.API, app.Worker} {
@@ -74,15 +90,23 @@ func TestHelpListsEverySettingOfItsRole(t *testing.T) {
 	}
 }
 
-// A Redis that throws keys away when it is full is refused.
-func TestEvictingRedisIsRefused(t *testing.T) {
+// A Redis that throws keys away when it is full is refused, and whoever connects
+// to PostgreSQL as a superuser is warned before that.
+func TestServersAreChecked(t *testing.T) {
 	t.Parallel()
+	ordinary, super := teststore.PostgresURLs(t)
 	env := good()
-	env["REDIS_URL"], env["DATABASE_URL"] = testredis.Own(t, "--maxmemory-policy", "allkeys-lru"), teststore.PostgresURL(t)
+	env["REDIS_URL"] = testredis.Own(t, "--maxmemory-policy", "allkeys-lru")
 	env["API_ADDR"], env["OPS_ADDR"] = "127.0.0.1:0", "127.0.0.1:0"
-	var out bytes.Buffer
-	code := app.Run(t.Context(), app.API, nil, func(name string) string { return env[name] }, &out)
-	if code != 1 || !strings.Contains(out.String(), "maxmemory-policy noeviction") {
-		t.Errorf("exit code %d\n%s", code, out.String())
+	for _, url := range []string{ordinary, super} { // the first makes the tables
+		env["DATABASE_URL"] = url
+		var out bytes.Buffer
+		code := app.Run(t.Context(), app.API, nil, func(name string) string { return env[name] }, &out)
+		if code != 1 || !strings.Contains(out.String(), "maxmemory-policy noeviction") {
+			t.Errorf("exit code %d\n%s", code, out.String())
+		}
+		if strings.Contains(out.String(), "row-level security does not hold") != (url == super) {
+			t.Errorf("a superuser %t, said:\n%s", url == super, out.String())
+		}
 	}
 }

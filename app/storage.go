@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -69,6 +70,7 @@ func (a *App) openServers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.warnOfNoWall(ctx)
 	if a.rdb, err = a.openRedis(ctx, "REDIS_URL", a.cfg.RedisURL); err != nil {
 		return err
 	}
@@ -80,10 +82,29 @@ func (a *App) openServers(ctx context.Context) error {
 	return err
 }
 
+// warnOfNoWall warns of a role of PostgreSQL that sees every organization's rows,
+// whatever we say. Queries still have their own conditions.
+func (a *App) warnOfNoWall(ctx context.Context) {
+	walled, err := a.db.Walled(ctx)
+	switch {
+	case err != nil:
+		a.cfg.Log.WarnContext(ctx, "cannot tell whether row-level security holds", "err", err)
+	case !walled:
+		a.cfg.Log.WarnContext(ctx, "row-level security does not hold: the role of DATABASE_URL is a superuser or has BYPASSRLS; connect as an ordinary role that owns the database")
+	}
+}
+
 func (a *App) openRedis(ctx context.Context, setting, url string) (redis.UniversalClient, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("app: %s cannot be read, want redis://:password@host:6379/0", setting) // err repeats the URL
+	}
+	options.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
+		meet := a.meet.Load()
+		if meet == nil {
+			return nil // before there are books
+		}
+		return meetServer(ctx, conn, *meet)
 	}
 	client := redis.NewClient(options)
 	err = a.await(ctx, "Redis ("+setting+")", func() error { return client.Ping(ctx).Err() })
@@ -94,6 +115,33 @@ func (a *App) openRedis(ctx context.Context, setting, url string) (redis.Univers
 		return nil, errors.Join(fmt.Errorf("app: the Redis of %s: %w", setting, err), client.Close())
 	}
 	return client, nil
+}
+
+// meetRedis tells the books which Redis has the gate, now and at each new
+// connection. The in-process one is another at every start.
+func (a *App) meetRedis(ctx context.Context) error {
+	if a.cfg.embedded() {
+		return a.books.Meet(ctx, store.NewID("run", time.Now()))
+	}
+	meet := a.books.Meet
+	a.meet.Store(&meet)
+	return meetServer(ctx, a.ledgerRedis, meet)
+}
+
+func meetServer(ctx context.Context, server interface {
+	Info(ctx context.Context, sections ...string) *redis.StringCmd
+}, meet func(context.Context, string) error,
+) error {
+	info, err := server.Info(ctx, "server").Result()
+	if err != nil {
+		return fmt.Errorf("app: INFO of the Redis: %w", err)
+	}
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
+			return meet(ctx, strings.TrimSpace(id))
+		}
+	}
+	return errors.New("app: the Redis does not tell its run_id in INFO server; allow it, since a failover that goes unnoticed can lose credits")
 }
 
 // refuseEviction refuses a Redis that throws keys away when its memory is full:

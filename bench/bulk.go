@@ -14,7 +14,7 @@ import (
 // nullSettings suit rows that take no time: large chunks, and only as many at
 // once as there are cores.
 var nullSettings = map[string]string{
-	"CHUNK_ROWS": "1000", "WORKER_CONCURRENCY": "2", "WINDOW": "16", "ROWS_IN_FLIGHT": "1",
+	"CHUNK_ROWS": "2000", "WORKER_CONCURRENCY": "2", "WINDOW": "16", "ROWS_IN_FLIGHT": "2",
 }
 
 // bulkNull measures a whole batch whose provider costs nothing, against the

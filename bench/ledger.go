@@ -64,7 +64,10 @@ func (t till) charge(ctx context.Context, n, results int, held bool) (float64, e
 	const granted = 1_000_000_000_000
 	err := t.rdb.FlushDB(ctx).Err()
 	if err == nil {
-		err = t.gate.Load(ctx, ledger.Snapshot{Org: tillOrg, Generation: 1, Grant: 1, Granted: granted, Available: granted})
+		_, err = t.gate.Load(ctx, ledger.Snapshot{
+			Org: tillOrg, Generation: 1, Grant: 1, Granted: granted,
+			Lots: []ledger.Lot{{ID: 1, Class: ledger.Paid, Free: granted}},
+		})
 	}
 	if err != nil {
 		return 0, err
@@ -89,11 +92,15 @@ func (t till) charge(ctx context.Context, n, results int, held bool) (float64, e
 	return calls * float64(results), err
 }
 
-// hold holds as a round of a batch does: for the batch and for the key's month.
+// hold holds as enrich does: for the key's month, and a round of a batch for the
+// batch too.
 func (t till) hold(ctx context.Context, i, results int) error {
+	scopes := []ledger.Scope{{Name: "key:k:2026-11"}, {Name: "batch:b"}}
+	if results == 1 {
+		scopes = scopes[:1]
+	}
 	_, err := t.gate.Hold(ctx, ledger.HoldRequest{
-		Org: tillOrg, ID: strconv.Itoa(i), Want: int64(results), Least: 1, Price: price,
-		Scopes: []ledger.Scope{{Name: "batch:b"}, {Name: "key:k:2026-11"}}, Life: 5 * time.Minute,
+		Org: tillOrg, ID: strconv.Itoa(i), Want: int64(results), Least: 1, Price: price, Scopes: scopes, Life: 5 * time.Minute,
 	})
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/magpie-hq/magpie/app"
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/ledger"
@@ -38,6 +39,7 @@ func (null) Ask(_ context.Context, q lookup.Query) providers.Answer {
 // nullWorker is a worker as package app builds it, but for its only provider.
 // It reads the settings of the same names.
 func nullWorker(ctx context.Context, j job) error {
+	defer app.TakeHeadroom()()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	options, err := redis.ParseURL(j.Redis)
 	if err != nil {

@@ -33,7 +33,7 @@ type servers struct {
 	redisURL        string
 	postgresURL     string
 	rdb             *redis.Client
-	db              *sql.DB
+	db              *sql.DB // as a superuser
 }
 
 // startServers runs a Redis that keeps nothing on disk and a PostgreSQL that
@@ -85,7 +85,7 @@ func (s *servers) startPostgres(ctx context.Context) error {
 	}
 	data := filepath.Join(dir, "data")
 	initdb := exec.CommandContext(ctx, filepath.Join(filepath.Dir(program), "initdb"), //nolint:gosec // as found on this machine
-		"--pgdata", data, "--username", "magpie", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
+		"--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--no-locale")
 	if err := asOrdinaryUser(initdb, dir); err != nil {
 		return err
 	}
@@ -97,11 +97,20 @@ func (s *servers) startPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.postgresURL = "postgres://magpie@/postgres?host=" + dir
-	if s.db, err = sql.Open("pgx", s.postgresURL); err != nil {
+	if s.db, err = sql.Open("pgx", "postgres://postgres@/postgres?host="+dir); err != nil {
 		return err
 	}
-	return s.postgres.await(ctx, func() error { return s.db.PingContext(ctx) })
+	if err := s.postgres.await(ctx, func() error { return s.db.PingContext(ctx) }); err != nil {
+		return err
+	}
+	// The fleet's role is an ordinary one: row-level security costs what it costs.
+	for _, statement := range []string{"CREATE ROLE magpie LOGIN", "CREATE DATABASE magpie OWNER magpie"} {
+		if _, err := s.db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("bench: %s: %w", statement, err)
+		}
+	}
+	s.postgresURL = "postgres://magpie@/magpie?host=" + dir
+	return nil
 }
 
 // quiesce lets PostgreSQL write out what the last side left, so that the next

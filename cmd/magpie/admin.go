@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ Commands of operators. They use the key in MAGPIE_ADMIN_KEY.
   key list ORG          lists an organization's API keys
   key revoke ORG KEY    ends an API key for good
   grant ORG CREDITS     grants credits
-'magpie help admin org' (or key, or grant) says more.
+  audit                 proves that every credit adds up
+'magpie help admin org' (or key, grant, audit) says more.
 
 Example:
   magpie admin org list
@@ -231,7 +233,9 @@ Grants credits to an organization. Batches that wait for credits go on by
 themselves.
 
 Flags:
-  --source SOURCE         purchase (default) or adjustment
+  --source SOURCE         purchase (default), adjustment or subscription
+  --expires-at TIME       the end of a subscription's billing cycle, such as
+                          2026-12-31T23:59:59Z
   --reference REFERENCE   the payment's own name: granting again under the same
                           one grants nothing more
   --json                  answer with the grant as JSON
@@ -242,8 +246,16 @@ Example:
 	prepare: func(s *session, flags *flag.FlagSet) action {
 		source := flags.String("source", string(client.Purchase), "")
 		reference := flags.String("reference", "", "")
+		expires := flags.String("expires-at", "", "")
 		return func(ctx context.Context, args []string) error {
 			r := client.GrantRequest{Source: client.Source(*source), Reference: *reference}
+			if *expires != "" {
+				at, err := time.Parse(time.RFC3339, *expires)
+				if err != nil {
+					return wrong(grantExample, "--expires-at is %q, want a time such as 2026-12-31T23:59:59Z", *expires)
+				}
+				r.ExpiresAt = &at
+			}
 			return s.grant(ctx, r, args)
 		}
 	},
@@ -263,8 +275,11 @@ func (s *session) grant(ctx context.Context, r client.GrantRequest, args []strin
 	if r.Credits <= 0 {
 		return wrong(grantExample, "CREDITS is %s, want more than 0", r.Credits)
 	}
-	if r.Source != client.Purchase && r.Source != client.Adjustment {
-		return wrong(grantExample, "--source is %q, want purchase or adjustment", string(r.Source))
+	if !slices.Contains([]client.Source{client.Purchase, client.Adjustment, client.Subscription}, r.Source) {
+		return wrong(grantExample, "--source is %q, want purchase, adjustment or subscription", string(r.Source))
+	}
+	if subscription := r.Source == client.Subscription; subscription != (r.ExpiresAt != nil) && r.Source != client.Adjustment {
+		return wrong(grantExample, "--expires-at goes with --source subscription, which needs it")
 	}
 	api, err := s.operator()
 	if err != nil {

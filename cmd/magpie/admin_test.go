@@ -31,6 +31,19 @@ func TestAdmin(t *testing.T) {
 	if account := theirs.answer(exitDone, "credits"); account["available"] != 12.5 {
 		t.Errorf("after the grant there are %v", account)
 	}
+	sub := i.answer(exitDone, "admin", "grant", id, "3", "--source", "subscription", "--expires-at", "2099-01-01T00:00:00Z")
+	if sub.text("source") != "subscription" || sub.text("expires_at") != "2099-01-01T00:00:00Z" {
+		t.Errorf("a subscription: %v", sub)
+	}
+	if out := theirs.must("credits"); !strings.Contains(out, "2099-01-01T00:00:00Z") || !strings.Contains(out, "never") {
+		t.Errorf("credits: %q", out)
+	}
+	if out := i.must("admin", "audit", "--full"); !strings.Contains(out, id) || !strings.Contains(out, "adds up") || strings.Contains(out, "DIFFERS") {
+		t.Errorf("audit: %q", out)
+	}
+	if page := i.answer(exitDone, "admin", "audit"); len(page["data"].([]any)) != 2 {
+		t.Errorf("audit: %v", page)
+	}
 	if out := i.must("admin", "key", "create", id); !strings.Contains(out, "mgp_") || !strings.Contains(out, "command line") {
 		t.Errorf("a key: %q", out)
 	}

@@ -29,7 +29,7 @@ func commands() []command {
 		submitCommand, watchCommand, resultsCommand, batchesCommand,
 		pauseCommand, resumeCommand, cancelCommand,
 		lookupCommand, creditsCommand,
-		adminOrgCommand, adminKeyCommand, adminGrantCommand,
+		adminOrgCommand, adminKeyCommand, adminGrantCommand, adminAuditCommand,
 		demoCommand, devCommand, simulateCommand, versionCommand,
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"time"
 
 	"github.com/magpie-hq/magpie/client"
 )
@@ -45,9 +46,13 @@ func (s *session) account(a client.Account) {
 		s.say("hint", buyHint("", nil))
 		return
 	}
-	rows := [][]string{{"GRANT", "SOURCE", "GRANTED", "REMAINING"}}
+	rows := [][]string{{"GRANT", "SOURCE", "GRANTED", "REMAINING", "EXPIRES"}}
 	for _, g := range a.Grants {
-		rows = append(rows, []string{g.ID, string(g.Source), g.Granted.String(), g.Remaining.String()})
+		expires := "never"
+		if g.ExpiresAt != nil {
+			expires = g.ExpiresAt.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{g.ID, string(g.Source), g.Granted.String(), g.Remaining.String(), expires})
 	}
 	s.table(rows)
 }

@@ -4,13 +4,12 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/magpie-hq/magpie/app"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx := app.UntilSignal()
 	here := environment{get: os.Getenv, dir: "."}
 	os.Exit(run(ctx, os.Args[1:], here, os.Stdin, os.Stdout, os.Stderr))
 }

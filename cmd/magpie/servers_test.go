@@ -211,8 +211,17 @@ func TestSimulate(t *testing.T) {
 	if r := s.stop(); r.code != exitDone {
 		t.Errorf("stopped: %+v", r)
 	}
+	s = i.serve("simulate", "--addr", "127.0.0.1:0", "--json", "--documented", "--fault", "findymail:plan_used_up=1", "--fault", "hunter:html=1@0s+1h")
+	where = s.where()
+	if code, _ := get(t, where.text("hunter_url")+"/email-finder?full_name=Jane+Doe&domain=acme.example"); code != http.StatusBadGateway {
+		t.Errorf("Hunter answers %d, want the fault", code)
+	}
+	if code, body := get(t, where.text("url")+"/faults"); code != http.StatusOK || !strings.Contains(body, `"F7"`) {
+		t.Errorf("the faults are %d %s", code, body)
+	}
+	s.stop()
 	s = i.serve("simulate", "--addr", "127.0.0.1:0")
-	if line, err := bufio.NewReader(s.stdout).ReadString('\n'); err != nil || !strings.HasPrefix(line, "simulator  http://127.0.0.1:") {
+	if line, err := bufio.NewReader(s.stdout).ReadString('\n'); err != nil || !strings.HasPrefix(line, "simulator  ") || !strings.Contains(line, " http://127.0.0.1:") {
 		t.Errorf("it says %q, %v", line, err)
 	}
 	s.stop()
@@ -225,7 +234,9 @@ func TestReadWorld(t *testing.T) {
 		{`{"hunter": {"latensy": "1ms"}}`, `unknown field "latensy"`},
 		{`{"hunter": {"latency": "soon"}}`, "is not a configuration"},
 		{`{"hunter": {"latency": 5}}`, "is not a configuration"},
-		{`{"hunter": {"faults": {"error": 2}}}`, "Hunter.Faults.Error is 2"},
+		{`{"hunter": {"faults": {"error": 2}}}`, "Hunter.Faults.error is 2"},
+		{`{"icypeas": {"faults": {"bad_luck": 1}}}`, `no fault "bad_luck"`},
+		{`{"nobody": {}}`, "want seed, documented, or a vendor"},
 		{``, "is not a configuration"},
 	}
 	for _, c := range cases {
@@ -235,7 +246,7 @@ func TestReadWorld(t *testing.T) {
 		}
 	}
 	cfg, err := readWorld(i.file("world.json", `{"prospeo": {"plan": 3, "brown_out": {"at": "1s", "for": "2s"}, "faults": {"reset": 0.5}}}`), 9)
-	if v := cfg.Prospeo; err != nil || cfg.Seed != 9 || v.Plan != 3 || v.BrownOut.At != time.Second || v.BrownOut.For != 2*time.Second || v.Faults.Reset != 0.5 {
+	if v := cfg.Prospeo; err != nil || cfg.Seed != 9 || v.Plan != 3 || v.BrownOut.At != time.Second || v.BrownOut.For != 2*time.Second || v.Faults.Named["reset"] != 0.5 {
 		t.Errorf("%+v, %v", cfg, err)
 	}
 }

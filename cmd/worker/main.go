@@ -5,16 +5,11 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/magpie-hq/magpie/app"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(app.Run(ctx, app.Worker, os.Args[1:], os.Getenv, os.Stderr))
+	os.Exit(app.Run(app.UntilSignal(), app.Worker, os.Args[1:], os.Getenv, os.Stderr))
 }
