@@ -4,6 +4,7 @@ package compose_test
 
 import (
 	"bytes"
+	neturl "net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -100,6 +101,12 @@ func TestServices(t *testing.T) {
 		}
 		for _, v := range s.Volumes {
 			volume, _, _ := strings.Cut(v, ":")
+			if strings.HasPrefix(volume, "./") { // a file beside compose.yaml
+				if _, err := os.Stat(volume); err != nil || !strings.HasSuffix(v, ":ro") {
+					t.Errorf("%s: %s, %v; want a file that is there, read-only", name, v, err)
+				}
+				continue
+			}
 			if _, ok := f.Volumes[volume]; !ok {
 				t.Errorf("%s: volume %s is not declared", name, volume)
 			}
@@ -137,6 +144,36 @@ func TestProcessesAcceptTheirSettings(t *testing.T) {
 		var said bytes.Buffer
 		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said); code != 0 {
 			t.Errorf("%s --validate: exit code %d\n%s", role, code, said.String())
+		}
+	}
+}
+
+// The role that the processes connect as is not the image's superuser: it is
+// made by the script, with the password of their URL.
+func TestProcessesAreNoSuperusers(t *testing.T) {
+	t.Parallel()
+	f := read(t)
+	postgres := f.Services["postgres"]
+	script, err := os.ReadFile("postgres.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(postgres.Volumes, "./postgres.sql:/docker-entrypoint-initdb.d/magpie.sql:ro") {
+		t.Error("postgres.sql is not where the image looks for it")
+	}
+	for _, role := range []app.Role{app.API, app.Worker} {
+		url, err := neturl.Parse(f.Services[string(role)].filled()["DATABASE_URL"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := url.User.Username(); name == "postgres" || name == postgres.Environment["POSTGRES_USER"] ||
+			!strings.Contains(string(script), "CREATE ROLE "+name+" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'password'") ||
+			!strings.Contains(string(script), "CREATE DATABASE "+strings.TrimPrefix(url.Path, "/")+" OWNER "+name) {
+			t.Errorf("%s connects as %s; want an ordinary role that owns the database", role, name)
+		}
+		own := strings.Contains(f.Services[string(role)].Environment["DATABASE_URL"], postgres.Environment["MAGPIE_PASSWORD"])
+		if !own || postgres.Environment["POSTGRES_PASSWORD"] == postgres.Environment["MAGPIE_PASSWORD"] {
+			t.Errorf("%s: want the role's password, and another for the superuser", role)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/magpie-hq/magpie/app"
 )
 
-//go:generate go test -run TestSettingsPage -update .
+//go:generate go test -run "Test(Settings|Metrics)Page" -update .
 
-var update = flag.Bool("update", false, "write settings.md anew")
+var update = flag.Bool("update", false, "write the pages anew")
 
 const settingsPage = "settings.md"
 
@@ -55,17 +55,23 @@ func page() string {
 
 func TestSettingsPage(t *testing.T) {
 	t.Parallel()
-	want := page()
+	compare(t, settingsPage, page())
+}
+
+// compare fails if a generated page is not what the code says, or writes it
+// anew.
+func compare(t *testing.T, page, want string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(settingsPage, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(settingsPage)
+	got, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the code says; run: go generate ./docs/operating", settingsPage)
+		t.Errorf("%s is not what the code says; run: go generate ./docs/operating", page)
 	}
 }
