@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -44,10 +43,7 @@ func TestMain(m *testing.M) {
 	case "simulator":
 		os.Exit(simulate())
 	default:
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		code := app.Run(ctx, app.Role(role), nil, os.Getenv, os.Stderr)
-		stop()
-		os.Exit(code)
+		os.Exit(app.Run(app.UntilSignal(), app.Role(role), nil, os.Getenv, os.Stderr))
 	}
 }
 
