@@ -33,13 +33,13 @@ func (g *Gate) Balance(ctx context.Context, org string) (Balance, error) {
 // parseAccount reads an account as account.lua writes it.
 func parseAccount(text string) (Balance, error) {
 	head, tail, _ := strings.Cut(text, ";")
-	n, err := numbers(strings.Split(head, " "), 13)
+	n, err := numbers(strings.FieldsFunc(head, func(r rune) bool { return r == ' ' || r == '|' }), 12)
 	if err != nil {
 		return Balance{}, err
 	}
 	b := Balance{
-		Epoch: n[0], Generation: n[1], Grant: n[2], Granted: n[3], Captured: n[4], Expired: n[5], Revoked: n[6],
-		Available: n[7], Held: n[8], Open: n[9], Clock: n[10], Threshold: n[11], Level: Level(n[12]),
+		Epoch: n[0], Generation: n[1], Grant: n[2], Granted: n[3], Expired: n[4], Revoked: n[5],
+		Threshold: n[6], Level: Level(n[7]), Captured: n[9], Open: n[10], Clock: n[11],
 	}
 	if tail == "" {
 		return b, nil
@@ -49,7 +49,12 @@ func parseAccount(text string) (Balance, error) {
 		if err != nil {
 			return Balance{}, err
 		}
-		b.Lots = append(b.Lots, Lot{ID: n[0], Class: Class(n[1]), Expires: n[2], Free: n[3], Held: n[4]})
+		l := Lot{ID: n[0], Class: Class(n[1]), Expires: n[2], Free: n[3], Held: n[4]}
+		b.Lots = append(b.Lots, l)
+		b.Held += l.Held
+		if l.Expires == 0 || l.Expires > b.Clock {
+			b.Available += l.Free
+		}
 	}
 	return b, nil
 }

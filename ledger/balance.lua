@@ -2,8 +2,9 @@
 -- KEYS[1] the account
 -- ARGV[1] epoch   ARGV[2] the time ('' for the server's)
 -- returns the account, as account.lua describes it, with lots that have expired by now counted as expired; or missing;
--- or an error CORRUPT
-local a, problem = read(KEYS[1])
+-- or corrupt KEY
+local a, problem = accountof(KEYS[1])
 if not a then return problem end
+if not head(a) then return corrupt(KEYS[1]) end
 age(a, clock(a))
 return encode(a)

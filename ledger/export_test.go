@@ -1,17 +1,48 @@
 package ledger
 
-import "github.com/redis/go-redis/v9"
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // SetClock makes the gate's scripts use a clock of Unix milliseconds instead of
 // the server's.
 func (g *Gate) SetClock(clock func() int64) { g.clock = clock }
+
+// Together runs calls of the gate in one flight, in their order.
+func (g *Gate) Together(calls ...func()) {
+	f := &g.flow
+	f.mu.Lock()
+	f.flying += flights // whoever comes waits
+	f.mu.Unlock()
+	waiting := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.waiting)
+	}
+	var all sync.WaitGroup
+	for n, call := range calls {
+		all.Go(call)
+		for waiting() <= n {
+			runtime.Gosched()
+		}
+	}
+	f.fly(context.Background())
+	f.mu.Lock()
+	f.flying -= flights - 1 // fly has taken one off
+	f.mu.Unlock()
+	all.Wait()
+}
 
 // UseShebang runs the scripts with a shebang line, for which a cluster checks that
 // every key was declared.
 func (g *Gate) UseShebang() {
 	g.scripts = map[*redis.Script]*redis.Script{}
 	for script, source := range map[*redis.Script]string{
-		holdScript: holdSource, extendScript: extendSource, settleScript: settleSource, grantScript: lotsSource + grantSource,
+		holdScript: holdsSource + holdSource, extendScript: holdsSource + extendSource, settleScript: holdsSource + settleSource, grantScript: lotsSource + grantSource,
 		refreshScript: lotsSource + refreshSource, refundScript: lotsSource + refundSource, loadScript: lotsSource + loadSource, thresholdScript: thresholdSource,
 		balanceScript: balanceSource,
 	} {

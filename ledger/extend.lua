@@ -7,11 +7,11 @@
 --   closed             the hold was settled already
 --   absent             there is no such hold in this generation
 --   missing            the account is not here: load it
--- or an error CORRUPT
-local a, problem = read(KEYS[1])
+--   corrupt KEY
+local a, problem = accountof(KEYS[1])
 if not a then return problem end
 local h
-h, problem = holdof(redis.pcall('GET', KEYS[2]), KEYS[2])
+h, problem = holdof(KEYS[2])
 if problem then return problem end
 if not h or not h.closed and h.generation ~= a.generation then return 'absent' end
 if h.closed then return 'closed' end

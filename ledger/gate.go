@@ -27,6 +27,8 @@ var (
 	accountSource string
 	//go:embed lots.lua
 	lotsSource string
+	//go:embed holds.lua
+	holdsSource string
 	//go:embed hold.lua
 	holdSource string
 	//go:embed extend.lua
@@ -46,9 +48,9 @@ var (
 	//go:embed balance.lua
 	balanceSource string
 
-	holdScript      = script(holdSource)
-	extendScript    = script(extendSource)
-	settleScript    = script(settleSource)
+	holdScript      = script(holdsSource + holdSource)
+	extendScript    = script(holdsSource + extendSource)
+	settleScript    = script(holdsSource + settleSource)
 	grantScript     = script(lotsSource + grantSource)
 	refreshScript   = script(lotsSource + refreshSource)
 	refundScript    = script(lotsSource + refundSource)
@@ -111,23 +113,36 @@ func (g *Gate) SetEpoch(epoch int64) {
 
 // run runs a script and returns the words of its answer.
 func (g *Gate) run(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]string, error) {
-	return g.runIn(ctx, g.epoch.Load(), s, keys, args...)
+	return g.answer(ctx, &call{script: s, keys: keys, args: append(g.common(g.epoch.Load()), args...)})
 }
 
-func (g *Gate) runIn(ctx context.Context, epoch int64, s *redis.Script, keys []string, args ...any) ([]string, error) {
-	if other := g.scripts[s]; other != nil {
-		s = other
-	}
+// runOn runs a script on a hold of an account; others of the account may share it.
+func (g *Gate) runOn(ctx context.Context, s *redis.Script, org, id string, args ...any) ([]string, error) {
+	return g.answer(ctx, &call{
+		script: s, keys: []string{accountKey(org), scopesKey(org), deadlinesKey(bucketOf(org))}, args: g.common(g.epoch.Load()),
+		ownKey: holdKey(org, id), ownArgs: append([]any{deadlineMember(org, id)}, args...),
+	})
+}
+
+// common are the arguments of every script: the epoch and the time.
+func (g *Gate) common(epoch int64) []any {
 	now := ""
 	if g.clock != nil {
 		now = strconv.FormatInt(g.clock(), 10)
 	}
-	text, err := g.flow.run(ctx, s, keys, append([]any{epoch, now}, args...))
+	return []any{epoch, now}
+}
+
+func (g *Gate) answer(ctx context.Context, c *call) ([]string, error) {
+	if other := g.scripts[c.script]; other != nil {
+		c.script = other
+	}
+	text, err := g.flow.run(ctx, c)
 	if err != nil {
-		if key, ok := strings.CutPrefix(err.Error(), "CORRUPT "); ok {
-			return nil, fmt.Errorf("%w: %s", ErrCorrupt, key)
-		}
 		return nil, err
+	}
+	if key, ok := strings.CutPrefix(text, "corrupt "); ok {
+		return nil, fmt.Errorf("%w: the value of %s cannot be read", ErrCorrupt, key)
 	}
 	if text == "missing" {
 		return nil, ErrMissing
@@ -220,9 +235,8 @@ func (g *Gate) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
 	if !r.Opened.IsZero() {
 		opened = r.Opened.UnixMilli()
 	}
-	args := []any{deadlineMember(r.Org, r.ID), r.Want, r.Least, r.Price, r.Life.Milliseconds(), opened}
-	args = append(args, counters(r.Scopes)...)
-	words, err := g.run(ctx, holdScript, holdKeys(r.Org, r.ID), args...)
+	args := append([]any{r.Want, r.Least, r.Price, r.Life.Milliseconds(), opened}, counters(r.Scopes)...)
+	words, err := g.runOn(ctx, holdScript, r.Org, r.ID, args...)
 	if err == nil {
 		var h Hold
 		if h, err = parseHold(words); err == nil {
@@ -254,7 +268,7 @@ func counters(scopes []Scope) []any {
 			add("#"+s.Name, s.Share)
 		}
 	}
-	return append(append([]any{all.String()}, names...), limits...)
+	return append(append([]any{all.String(), len(names)}, names...), limits...)
 }
 
 func parseHold(words []string) (Hold, error) {
@@ -307,7 +321,7 @@ type Settled struct {
 // charged for it, is settled. Errors: [ErrMissing], [ErrUnknown], [ErrCorrupt],
 // or what Redis said.
 func (g *Gate) Settle(ctx context.Context, org, id string, charged, generation int64) (Settled, error) {
-	words, err := g.run(ctx, settleScript, holdKeys(org, id), deadlineMember(org, id), charged, generation, tombstoneLife.Milliseconds())
+	words, err := g.runOn(ctx, settleScript, org, id, charged, generation, tombstoneLife.Milliseconds())
 	if err != nil {
 		return Settled{}, named(err, "settle", id)
 	}
@@ -369,10 +383,6 @@ func (g *Gate) Used(ctx context.Context, org, scope string) (int64, error) {
 	return used, named(err, "scopes of", org)
 }
 
-func holdKeys(org, id string) []string {
-	return []string{accountKey(org), holdKey(org, id), scopesKey(org), deadlinesKey(bucketOf(org))}
-}
-
 // named adds the operation to an error that says nothing of it: those that
 // callers tell apart by errors.Is stay as they are.
 func named(err error, operation, id string) error {
@@ -382,8 +392,6 @@ func named(err error, operation, id string) error {
 	}
 	return fmt.Errorf("ledger: %s %s: %w", operation, id, err)
 }
-
-var errAnswer = errors.New("the script's answer cannot be read")
 
 // numbers reads so many numbers from the words of an answer, from the second
 // on, or those at the given places beyond.

@@ -408,3 +408,34 @@ func TestFullRedisReleases(t *testing.T) {
 	}
 	wantBalance(t, gate, 9000, 0, 1000)
 }
+
+// Of calls that share a script each gets its own answer: a corrupt hold, a refusal
+// and a repeat spoil nothing for the others.
+func TestCallsThatShareAScript(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		gate := loaded(t, rdb, 5000)
+		if err := rdb.RPush(t.Context(), ledger.HoldKey(org, "spoilt"), "x").Err(); err != nil {
+			t.Fatal(err)
+		}
+		ids := []string{"a", "spoilt", "a", "b", "c", "d"}
+		held, errs := make([]ledger.Hold, len(ids)), make([]error, len(ids))
+		var calls []func()
+		for i, id := range ids {
+			calls = append(calls, func() { held[i], errs[i] = gate.Hold(t.Context(), request(id, 2)) })
+		}
+		gate.Together(calls...)
+		for i, units := range []int64{2, 0, 2, 2, 1, 0} {
+			if held[i].Units != units || (errs[i] == nil) != (units > 0) {
+				t.Errorf("hold %d of %s: %d units, %v; want %d", i, ids[i], held[i].Units, errs[i], units)
+			}
+		}
+		if !errors.Is(errs[1], ledger.ErrCorrupt) || !strings.Contains(errs[1].Error(), ledger.HoldKey(org, "spoilt")) {
+			t.Errorf("the spoilt hold: %v", errs[1])
+		}
+		if _, refused := errors.AsType[*ledger.InsufficientError](errs[5]); !refused {
+			t.Errorf("a hold without credits: %v", errs[5])
+		}
+		wantBalance(t, gate, 0, 5000, 0)
+	})
+}

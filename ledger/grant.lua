@@ -8,8 +8,8 @@
 --   repeated       this number, or a later one, was applied before
 --   gap            an earlier number is missing here, or there is no room for the lot: load the account
 --   missing        the account is not here: load it
--- or an error CORRUPT
-local a, problem = read(KEYS[1])
+--   corrupt KEY
+local a, problem = whole(KEYS[1])
 if not a then return problem end
 local number, last, amount = tonumber(ARGV[3]), tonumber(a.grant), tonumber(ARGV[4])
 if number <= last then return 'repeated' end
@@ -17,8 +17,8 @@ if number ~= last + 1 then return 'gap' end
 
 age(a, clock(a))
 if #a.lots >= MAXLOTS and not find(a, ARGV[5]) then return 'gap' end
-a.granted, a.grant = a.granted + amount, ARGV[3]
+a.granted, a.net, a.grant = a.granted + amount, a.net + amount, ARGV[3]
 add(a, ARGV[5], ARGV[6], ARGV[7], amount)
 local fell = relevel(a, 0, true)
 call('SET', KEYS[1], encode(a))
-return 'granted ' .. int(fell)
+return 'granted ' .. fell

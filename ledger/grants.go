@@ -98,7 +98,7 @@ func (g *Gate) Load(ctx context.Context, s Snapshot) (Level, error) {
 	}
 	g.SetEpoch(s.Epoch)
 	// Not the gate's epoch, which may have moved on since SQL was read.
-	words, err := g.runIn(ctx, s.Epoch, loadScript, []string{accountKey(s.Org), scopesKey(s.Org)}, args...)
+	words, err := g.answer(ctx, &call{script: loadScript, keys: []string{accountKey(s.Org), scopesKey(s.Org)}, args: append(g.common(s.Epoch), args...)})
 	if err != nil {
 		return Plenty, named(err, "load", s.Org)
 	}

@@ -18,16 +18,18 @@ if type(known) == 'string' then
 end
 local a = {lots = {}, epoch = ARGV[1], generation = ARGV[3], grant = ARGV[4], granted = tonumber(ARGV[5]),
   captured = tonumber(ARGV[6]), expired = tonumber(ARGV[7]), revoked = tonumber(ARGV[8]),
-  threshold = tonumber(ARGV[9]), level = tonumber(ARGV[10]), available = 0, held = 0, open = 0, clock = 0}
+  threshold = ARGV[9], level = ARGV[10], available = 0, held = 0, open = 0, clock = 0}
+a.net = a.granted - a.expired - a.revoked
 -- A clock that once ran ahead is forgotten here.
 a.clock = clock(a)
 local scopes = 12 + 4 * tonumber(ARGV[11])
 for i = 12, scopes - 1, 4 do add(a, ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])) end
 age(a, a.clock)
-if not sound(a) then return redis.error_reply('UNSOUND the account for ' .. KEYS[1] .. ' does not add up') end
 local fell = relevel(a, 0, true)
+local text = encode(a)
+if not decode(text) then return redis.error_reply('UNSOUND the account for ' .. KEYS[1] .. ' does not add up') end
 -- Nothing is held: holds of older generations are no longer counted.
 call('DEL', KEYS[2])
-call('SET', KEYS[1], encode(a))
+call('SET', KEYS[1], text)
 for i = scopes, #ARGV, 2 do call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-return 'loaded ' .. int(fell)
+return 'loaded ' .. fell

@@ -37,6 +37,37 @@ var (
 )
 
 func (d *duel) Hold(rt *rapid.T) {
+	ask, check := d.hold(rt)
+	ask()
+	check()
+}
+
+func (d *duel) Settle(rt *rapid.T) {
+	ask, check := d.settle(rt)
+	ask()
+	check()
+}
+
+// Crowd makes calls that share a script; ids may be among them twice.
+func (d *duel) Crowd(rt *rapid.T) {
+	draw := d.hold
+	if rapid.Bool().Draw(rt, "settle") {
+		draw = d.settle
+	}
+	var asks, checks []func()
+	for range rapid.IntRange(2, 6).Draw(rt, "crowd") {
+		ask, check := draw(rt)
+		asks, checks = append(asks, ask), append(checks, check)
+	}
+	d.gate.Together(asks...)
+	for _, check := range checks {
+		check()
+	}
+}
+
+// hold draws a hold and makes it in the reference. ask makes it in the gate, check
+// compares.
+func (d *duel) hold(rt *rapid.T) (ask, check func()) {
 	id := ids.Draw(rt, "id")
 	q := ledger.HoldRequest{
 		Org: d.org, ID: id, Want: rapid.Int64Range(1, 5).Draw(rt, "want"), Price: prices.Draw(rt, "price"),
@@ -52,7 +83,14 @@ func (d *duel) Hold(rt *rapid.T) {
 	}
 	level := d.ref.level
 	want, wantErr := d.ref.hold(id, q, d.now)
-	held, err := d.gate.Hold(d.ctx(), q)
+	lower := d.ref.level > level
+	var held ledger.Hold
+	var err error
+	ask = func() { held, err = d.gate.Hold(d.ctx(), q) }
+	return ask, func() { sameHold(rt, want, wantErr, lower, held, err) }
+}
+
+func sameHold(rt *rapid.T, want referenceHold, wantErr error, lower bool, held ledger.Hold, err error) {
 	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
 		err = errRefused
 	}
@@ -66,18 +104,23 @@ func (d *duel) Hold(rt *rapid.T) {
 		held.Opened.UnixMilli() != want.opened || !slices.Equal(held.Slices, want.slices) {
 		rt.Fatalf("hold: %+v, want %+v", held, want)
 	}
-	if fell := d.ref.level > level; fell != (held.Fell != ledger.Plenty) {
-		rt.Fatalf("hold: the level fell from %d to %d, the answer says %d", level, d.ref.level, held.Fell)
+	if lower != (held.Fell != ledger.Plenty) {
+		rt.Fatalf("hold: the level fell is %t, the answer says %d", lower, held.Fell)
 	}
 }
 
-func (d *duel) Settle(rt *rapid.T) {
+// settle is what hold is for a hold.
+func (d *duel) settle(rt *rapid.T) (ask, check func()) {
 	id, charged := ids.Draw(rt, "id"), rapid.Int64Range(0, 5000).Draw(rt, "charged")
 	generation := rapid.Int64Range(max(d.ref.generation-1, 0), d.ref.generation).Draw(rt, "generation")
 	want, fell, wantErr := d.ref.settle(id, charged, generation, d.now)
-	settled, err := d.gate.Settle(d.ctx(), d.org, id, charged, generation)
-	if !errors.Is(err, wantErr) || settled.Captured != want || settled.Fell != fell {
-		rt.Fatalf("settle: %+v, %v; want %d, fell %d, %v", settled, err, want, fell, wantErr)
+	var settled ledger.Settled
+	var err error
+	ask = func() { settled, err = d.gate.Settle(d.ctx(), d.org, id, charged, generation) }
+	return ask, func() {
+		if !errors.Is(err, wantErr) || settled.Captured != want || settled.Fell != fell {
+			rt.Fatalf("settle: %+v, %v; want %d, fell %d, %v", settled, err, want, fell, wantErr)
+		}
 	}
 }
 

@@ -3,7 +3,7 @@
 -- ARGV[1] epoch   ARGV[2] the time ('' for the server's)   ARGV[3] the number, as of a grant
 -- ARGV[4], [5], [6], [7], ... fours: a lot, its class, when it expires (Unix ms, 0 for never), millicredits > 0
 -- returns what grant.lua returns; gap also if less was captured here than is given back: load the account
-local a, problem = read(KEYS[1])
+local a, problem = whole(KEYS[1])
 if not a then return problem end
 local number, last = tonumber(ARGV[3]), tonumber(a.grant)
 if number <= last then return 'repeated' end
@@ -19,4 +19,4 @@ if a.captured < 0 or #a.lots > MAXLOTS then return 'gap' end
 a.grant = ARGV[3]
 local fell = relevel(a, 0, true)
 call('SET', KEYS[1], encode(a))
-return 'granted ' .. int(fell)
+return 'granted ' .. fell

@@ -4,11 +4,11 @@
 -- returns a text, one of
 --   set LEVEL  LEVEL is the level that the account fell to by this call, 0 for none
 --   missing    the account is not here; loading brings the threshold
--- or an error CORRUPT
-local a, problem = read(KEYS[1])
+--   corrupt KEY
+local a, problem = accountof(KEYS[1])
 if not a then return problem end
 age(a, clock(a))
-a.threshold = tonumber(ARGV[3])
+a.threshold = int(ARGV[3])
 local fell = relevel(a, 0, false)
 call('SET', KEYS[1], encode(a))
-return 'set ' .. int(fell)
+return 'set ' .. fell
