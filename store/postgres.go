@@ -102,7 +102,8 @@ func openPool(config *pgx.ConnConfig, org string, connections int) *sql.DB {
 }
 
 func (d *DB) migratePostgres(ctx context.Context, pool *sql.DB) error {
-	locker, err := lock.NewPostgresSessionLocker()
+	const again, tries = 1, 300 // seconds: a process that waits for another's migration is not long behind it
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(again, tries))
 	if err != nil {
 		return fmt.Errorf("store: migrations: %w", err)
 	}
