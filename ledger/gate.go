@@ -159,6 +159,9 @@ type Scope struct {
 	// may have held at once, in thousandths; 0 for no limit. One unit may always
 	// be held, however small the balance.
 	Share int64
+	// HeldOnly says that nothing is charged to the scope: only what is held of it
+	// counts, against its Share.
+	HeldOnly bool
 }
 
 // HoldRequest asks for credits for up to Want units of work.
@@ -180,8 +183,8 @@ func (r HoldRequest) check() error {
 			r.Want, r.Least, r.Price, r.Life, LongestHold)
 	}
 	for _, s := range r.Scopes {
-		if s.Name == "" || strings.HasPrefix(s.Name, "#") || strings.ContainsAny(s.Name, " \n|") || s.Limit < 0 || s.Share < 0 {
-			return errors.New("a scope is wrong; want a name without spaces, a limit and a share from 0")
+		if s.Name == "" || strings.HasPrefix(s.Name, "#") || strings.ContainsAny(s.Name, " \n|") || s.Limit < 0 || s.Share < 0 || s.HeldOnly && s.Limit > 0 {
+			return errors.New("a scope is wrong; want a name without spaces, a limit and a share from 0, and no limit where only what is held counts")
 		}
 	}
 	return nil
@@ -196,6 +199,9 @@ type Hold struct {
 	Slices     []Slice   // the lots it is from, in burn order: a charge takes from the first
 	Opened     time.Time // by the gate's clock
 	Fell       Level     // that the account fell to by this call; Plenty if it did not fall
+	// Scopes are the names of those that a charge of the hold is charged to: the
+	// first call's, if this was a repeat.
+	Scopes []string
 }
 
 // InsufficientError means that a hold was refused: too few credits, or a
@@ -263,7 +269,9 @@ func counters(scopes []Scope) []any {
 		all.WriteString(name)
 	}
 	for _, s := range scopes {
-		add(s.Name, s.Limit)
+		if !s.HeldOnly {
+			add(s.Name, s.Limit)
+		}
 		if s.Share > 0 {
 			add("#"+s.Name, s.Share)
 		}
@@ -287,12 +295,17 @@ func parseHold(words []string) (Hold, error) {
 		return Hold{}, e
 	}
 	n, err := numbers(words, 6)
-	if err != nil || len(words) != 8 {
+	if err != nil || len(words) < 8 {
 		return Hold{}, errAnswer
 	}
 	h := Hold{Units: n[0], Generation: n[1], Available: n[2], Price: n[3], Opened: time.UnixMilli(n[4]).UTC(), Fell: Level(n[5])}
 	if words[7] != "-" {
 		h.Slices, err = parseSlices(words[7])
+	}
+	for _, name := range words[8:] {
+		if !strings.HasPrefix(name, "#") {
+			h.Scopes = append(h.Scopes, name)
+		}
 	}
 	return h, err
 }

@@ -9,8 +9,9 @@
 --   as many limits ('' for none). A counter is a scope, limited to so many millicredits held and captured, or # and a
 --   scope, limited to so many thousandths of the balance held at once.
 -- returns a list with a text for each hold, its first word one of
---   held UNITS GENERATION AVAILABLE PRICE OPENED LEVEL SLICES  set aside by this call, or by an earlier one with the
---     same id; LEVEL is the level that the account fell to by this call, 0 for none; SLICES is "lot:amount;…" or "-"
+--   held UNITS GENERATION AVAILABLE PRICE OPENED LEVEL SLICES COUNTER…  set aside by this call, or by an earlier one
+--     with the same id; LEVEL is the level that the account fell to by this call, 0 for none; SLICES is "lot:amount;…"
+--     or "-"; the counters are those that the hold counts in
 --   closed    the hold was settled already
 --   refused AVAILABLE HELD GRANT WHY USED COUNTER  fewer than `least` units; nothing was recorded. WHY is credits,
 --     limit or share; the last two are 0 - for credits
@@ -22,8 +23,9 @@ local now = clock(a)
 age(a, now)
 local wrote = false
 
-local function held(units, price, opened, level, slices)
+local function held(units, price, opened, level, slices, counters)
   if slices == '' then slices = '-' end
+  if counters ~= '' then slices = slices .. ' ' .. counters end
   return 'held ' .. units .. ' ' .. a.generation .. ' ' .. int(a.available) .. ' ' .. price .. ' ' .. opened .. ' ' ..
     level .. ' ' .. slices
 end
@@ -71,7 +73,7 @@ local function one(i, at)
   if unread then return unread end
   if h and h.closed then return 'closed' end
   -- A hold of an older generation is as good as absent: the load released it.
-  if h and h.generation == a.generation then return held(h.units, h.price, h.opened, '0', h.slices) end
+  if h and h.generation == a.generation then return held(h.units, h.price, h.opened, '0', h.slices, h.counters) end
 
   local units, least, price, opened, n = ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0, now, ARGV[at + 7] + 0
   if ARGV[at + 5] ~= '0' then opened = math.min(now, ARGV[at + 5] + 0) end
@@ -97,7 +99,7 @@ local function one(i, at)
   units, opened = int(units), int(opened)
   call('SET', KEYS[i], 'o ' .. a.generation .. ' ' .. units .. ' ' .. ARGV[at + 3] .. ' ' .. opened .. '|' .. slices .. '|' .. ARGV[at + 6])
   for c = at + 8, at + 7 + n do recount(ARGV[c], counts[ARGV[c]] + amount) end
-  return held(units, ARGV[at + 3], opened, fell, slices)
+  return held(units, ARGV[at + 3], opened, fell, slices, ARGV[at + 6])
 end
 
 local answers, at = {}, 3

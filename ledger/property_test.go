@@ -75,7 +75,8 @@ func (d *duel) hold(rt *rapid.T) (ask, check func()) {
 		Scopes: []ledger.Scope{
 			{Name: "key:k:2026-11", Limit: rapid.SampledFrom([]int64{0, 0, 5000}).Draw(rt, "limit")},
 			{Name: "batch:b", Share: rapid.SampledFrom([]int64{0, 0, 300, 500}).Draw(rt, "share")},
-		}[:rapid.IntRange(0, 2).Draw(rt, "scopes")],
+			{Name: "batches", Share: rapid.SampledFrom([]int64{0, 500, 1000}).Draw(rt, "share of all"), HeldOnly: true},
+		}[:rapid.IntRange(0, 3).Draw(rt, "scopes")],
 	}
 	q.Least = rapid.Int64Range(1, q.Want).Draw(rt, "least")
 	if known, ok := d.ref.holds[id]; ok && rapid.Bool().Draw(rt, "again") {
@@ -101,7 +102,7 @@ func sameHold(rt *rapid.T, want referenceHold, wantErr error, lower bool, held l
 		return
 	}
 	if held.Units != want.units || held.Price != want.price || held.Generation != want.generation ||
-		held.Opened.UnixMilli() != want.opened || !slices.Equal(held.Slices, want.slices) {
+		held.Opened.UnixMilli() != want.opened || !slices.Equal(held.Slices, want.slices) || !slices.Equal(held.Scopes, want.charged()) {
 		rt.Fatalf("hold: %+v, want %+v", held, want)
 	}
 	if lower != (held.Fell != ledger.Plenty) {

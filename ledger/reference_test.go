@@ -33,6 +33,16 @@ type referenceHold struct {
 	scopes                           []ledger.Scope
 }
 
+// charged are the scopes that a charge of the hold is charged to.
+func (h referenceHold) charged() (names []string) {
+	for _, s := range h.scopes {
+		if !s.HeldOnly {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 var (
 	errRefused = errors.New("refused")
 	errLate    = errors.New("of an older generation")
@@ -188,7 +198,9 @@ func (r *reference) hold(id string, q ledger.HoldRequest, at int64) (referenceHo
 		r.lot(s.Lot).Held += s.Amount
 	}
 	for _, s := range q.Scopes {
-		r.used[s.Name] += units * q.Price
+		if !s.HeldOnly {
+			r.used[s.Name] += units * q.Price
+		}
 		if s.Share > 0 {
 			r.used["#"+s.Name] += units * q.Price
 		}
@@ -235,7 +247,9 @@ func (r *reference) settle(id string, charged, generation, at int64) (captured i
 			r.lot(s.Lot).Free += s.Amount
 		}
 		for _, s := range h.scopes {
-			r.used[s.Name] -= ledger.Sum(released)
+			if !s.HeldOnly {
+				r.used[s.Name] -= ledger.Sum(released)
+			}
 			if s.Share > 0 {
 				r.used["#"+s.Name] -= ledger.Sum(h.slices)
 			}
