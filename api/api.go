@@ -68,7 +68,8 @@ func (c Config) withDefaults() Config {
 type Dispatcher interface {
 	// Start begins or resumes handing out a batch's chunks.
 	Start(ctx context.Context, batch store.Batch)
-	// Wake lets the batches of an organization go on that wait for credits.
+	// Wake lets the batches of an organization go on that wait for credits, or for
+	// room under a cap.
 	Wake(ctx context.Context, org string)
 }
 
@@ -82,7 +83,8 @@ type Database interface {
 	CreateOrg(ctx context.Context, id, name string, now time.Time) (store.Org, error)
 	GetOrg(ctx context.Context, id string) (store.Org, error)
 	Orgs(ctx context.Context, after string, limit int) ([]store.Org, error)
-	CreateKey(ctx context.Context, org, name, secret string, now time.Time) (store.Key, error)
+	CreateKey(ctx context.Context, org, name, secret string, monthlyCap lookup.Credits, now time.Time) (store.Key, error)
+	SetKeyCap(ctx context.Context, org, id string, monthlyCap lookup.Credits) (store.Key, error)
 	Keys(ctx context.Context, org string) ([]store.Key, error)
 	RevokeKey(ctx context.Context, org, id string, now time.Time) error
 }

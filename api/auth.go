@@ -40,7 +40,7 @@ func (a *api) callerOf(r *http.Request) (caller, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return caller{refused: unauthorized(codeInvalidKey, "the API key is unknown or was revoked; check the header X-API-Key")}, nil
 	}
-	return caller{org: key.Org, key: key.ID}, err
+	return caller{org: key.Org, key: key.ID, monthlyCap: key.MonthlyCap}, err
 }
 
 // isAdmin compares hashes in constant time.
@@ -115,7 +115,7 @@ func sorted(faults []fieldError) []fieldError {
 }
 
 // notYet are names in the contract that are not built yet.
-var notYet = []string{"max_credits", "callback_url", "min_confidence", "max_cost", "expires_at"}
+var notYet = []string{"callback_url", "min_confidence", "max_cost", "expires_at"}
 
 // unknown refuses a parameter or field that nobody reads: what is misspelt must
 // not be ignored.

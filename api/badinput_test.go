@@ -91,7 +91,9 @@ func badCases() []badCase {
 		{"a service nobody provides", batches + "?service=jobs-data", csv("company_name\nAcme\n"), 503, "provider_unavailable", "", ""},
 		{"a lookup nobody provides", "/v1/lookups/jobs-data", json(`{"company_name":"Acme"}`), 503, "provider_unavailable", "", ""},
 
-		{"max_credits", finder + "&max_credits=5", csv(people), 400, "validation_error", "max_credits", "not available yet"},
+		{"max_credits of nothing", finder + "&max_credits=0", csv(people), 400, "validation_error", "max_credits", "above 0"},
+		{"max_credits in a form", batches, form0("service=email-finder", "max_credits=many", "@x.csv="+people), 400, "validation_error", "max_credits", "above 0"},
+		{"max_credits in JSON", batches, json(`{"service":"email-finder","rows":[{"full_name":"A B","domain":"a.example"}],"max_credits":-1}`), 400, "validation_error", "max_credits", "above 0"},
 		{"callback_url in a form", batches, form0("service=email-finder", "callback_url=x", "@x.csv="+people), 400, "validation_error", "callback_url", "not available yet"},
 		{"min_confidence in JSON", batches, json(`{"service":"email-finder","rows":[{"full_name":"A B","domain":"a.example"}],"min_confidence":1}`), 400, "validation_error", "min_confidence", "not available yet"},
 		{"max_cost in a lookup", lookups, json(`{"full_name":"A B","domain":"a.example","max_cost":1}`), 400, "validation_error", "max_cost", "not available yet"},

@@ -16,18 +16,19 @@ import (
 
 // batchBody is a batch as customers see it.
 type batchBody struct {
-	ID            string         `json:"id"`
-	Name          string         `json:"name"`
-	Service       lookup.Service `json:"service"`
-	Status        store.Status   `enum:"accepted,running,paused,completed,cancelled"    json:"status"`
-	PauseReason   *string        `doc:"Set while paused: insufficient_credits or user." json:"pause_reason"`
-	Rows          rowsBody       `json:"rows"`
-	Credits       spendBody      `json:"credits"`
-	CreatedAt     time.Time      `json:"created_at"`
-	StartedAt     *time.Time     `json:"started_at"`
-	FinishedAt    *time.Time     `json:"finished_at"`
-	RowsPerSecond *float64       `doc:"Since it was started; set while it runs."        json:"rows_per_second"`
-	ETASeconds    *float64       `doc:"At that speed; set while it runs."               json:"eta_seconds"`
+	ID            string          `json:"id"`
+	Name          string          `json:"name"`
+	Service       lookup.Service  `json:"service"`
+	Status        store.Status    `enum:"accepted,running,paused,completed,cancelled"    json:"status"`
+	PauseReason   *string         `doc:"Set while paused: insufficient_credits, spend_cap (its own cap or its key's) or user." json:"pause_reason"`
+	Rows          rowsBody        `json:"rows"`
+	Credits       spendBody       `json:"credits"`
+	MaxCredits    *lookup.Credits `doc:"The batch's cap: at most so much is charged; null: no cap." json:"max_credits"`
+	CreatedAt     time.Time       `json:"created_at"`
+	StartedAt     *time.Time      `json:"started_at"`
+	FinishedAt    *time.Time      `json:"finished_at"`
+	RowsPerSecond *float64        `doc:"Since it was started; set while it runs."        json:"rows_per_second"`
+	ETASeconds    *float64        `doc:"At that speed; set while it runs."               json:"eta_seconds"`
 }
 
 type rowsBody struct {
@@ -44,8 +45,8 @@ type rowsBody struct {
 type spendBody struct {
 	Charged lookup.Credits `json:"charged"`
 	Held    lookup.Credits `doc:"Set aside for rows being asked now."              json:"held"`
-	Max     lookup.Credits `doc:"The most the batch can cost."                     json:"max"`
-	Needed  lookup.Credits `doc:"What is missing, while it is paused for credits." json:"needed"`
+	Max     lookup.Credits `doc:"The most the batch can cost, under its cap." json:"max"`
+	Needed  lookup.Credits `doc:"What is missing for all its rows, while it is paused: of credits, or of room under a cap." json:"needed"`
 }
 
 // page is a part of a list.
@@ -83,9 +84,11 @@ type listBatchesInput struct {
 	Service string `query:"service"`
 }
 
+const batchPath = "/v1/batches/{id}"
+
 func (a *api) registerBatches() {
 	register(a, operation(http.MethodGet, "/v1/batches", "list-batches", "List batches, newest first", customerScheme), a.listBatches)
-	register(a, operation(http.MethodGet, "/v1/batches/{id}", "get-batch", "Get a batch", customerScheme),
+	register(a, operation(http.MethodGet, batchPath, "get-batch", "Get a batch", customerScheme),
 		func(ctx context.Context, in *batchInput) (*output[batchBody], error) {
 			b, err := a.tenant(ctx).GetBatch(ctx, in.ID)
 			return a.batchOutput(ctx, b, err)
@@ -110,6 +113,10 @@ func (a *api) registerBatches() {
 		}
 		return b, err
 	})
+	op := operation(http.MethodPatch, batchPath, "change-batch", "Change a batch, also while it runs", customerScheme)
+	op.Description = "A cap lowered below what is spent pauses the batch; one that is raised lets it go on by itself."
+	register(a, op, a.changeBatch)
+	a.huma.OpenAPI().Paths[batchPath].Patch.RequestBody = jsonBody(strictSchemaOf[batchChange](a))
 	change("cancel", "Cancel a batch; what was found stays", func(ctx context.Context, id string) (store.Batch, error) {
 		return a.tenant(ctx).CancelBatch(ctx, id, a.Now())
 	})
@@ -154,7 +161,7 @@ func describe(b store.Batch) batchBody {
 			Total: b.Rows.Total, Done: b.Rows.Done(), Found: b.Rows.Found, NotFound: b.Rows.NotFound,
 			Invalid: b.Rows.Invalid, Failed: b.Rows.Failed, Duplicate: b.Rows.Duplicate, Reused: b.Rows.Reused,
 		},
-		Credits:   spendBody{Charged: b.Charged, Max: b.Max()},
+		Credits: spendBody{Charged: b.Charged, Max: b.Max()}, MaxCredits: optional(b.MaxCredits),
 		CreatedAt: b.CreatedAt.UTC(), StartedAt: optional(b.StartedAt.UTC()), FinishedAt: optional(b.FinishedAt.UTC()),
 	}
 }
@@ -172,14 +179,30 @@ func (a *api) batchBody(ctx context.Context, b store.Batch) (batchBody, error) {
 		return batchBody{}, err
 	}
 	body.Credits.Held = max(0, lookup.Credits(used)-b.Charged)
-	if b.PauseReason == store.PauseCredits {
+	body.Credits.Needed, err = a.needed(ctx, b)
+	return body, err
+}
+
+// needed is what a batch that waits for credits, or for room under a cap, lacks.
+func (a *api) needed(ctx context.Context, b store.Batch) (lookup.Credits, error) {
+	var there lookup.Credits
+	switch {
+	case !b.Waits():
+		return 0, nil
+	case b.PauseReason == store.PauseCap:
+		room, err := a.tenant(ctx).Room(ctx, b, a.Now())
+		if err != nil {
+			return 0, err
+		}
+		there = room
+	default:
 		balance, err := a.Books.Balance(ctx, b.Org)
 		if err != nil {
-			return batchBody{}, err
+			return 0, err
 		}
-		body.Credits.Needed = max(0, b.Remaining()-lookup.Credits(balance.Available))
+		there = lookup.Credits(balance.Available)
 	}
-	return body, nil
+	return max(0, b.Remaining()-there), nil
 }
 
 // speed is how fast a running batch is asked, and when it will be done; nil

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/magpie-hq/magpie/lookup"
 )
 
@@ -62,9 +60,7 @@ func (a *api) registerCredits() {
 			return a.setThreshold(ctx, in.ID, in.Payload.value)
 		})
 	for _, path := range []string{creditsPath, orgCreditsPath} {
-		a.huma.OpenAPI().Paths[path].Patch.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: strictSchemaOf[thresholdRequest](a)},
-		}}
+		a.huma.OpenAPI().Paths[path].Patch.RequestBody = jsonBody(strictSchemaOf[thresholdRequest](a))
 	}
 	a.registerEntries()
 }

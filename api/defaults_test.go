@@ -154,6 +154,7 @@ var routes = []struct{ method, path, scheme string }{
 	{"get", "/v1/batches", "ApiKey"},
 	{"post", "/v1/batches", "ApiKey"},
 	{"get", "/v1/batches/{id}", "ApiKey"},
+	{"patch", "/v1/batches/{id}", "ApiKey"},
 	{"get", "/v1/batches/{id}/results", "ApiKey"},
 	{"post", "/v1/batches/{id}/pause", "ApiKey"},
 	{"post", "/v1/batches/{id}/resume", "ApiKey"},
@@ -166,6 +167,7 @@ var routes = []struct{ method, path, scheme string }{
 	{"get", "/admin/v1/orgs/{id}/keys", "AdminKey"},
 	{"post", "/admin/v1/orgs/{id}/keys", "AdminKey"},
 	{"delete", "/admin/v1/orgs/{id}/keys/{key}", "AdminKey"},
+	{"patch", "/admin/v1/orgs/{id}/keys/{key}", "AdminKey"},
 	{"get", "/admin/v1/orgs/{id}/grants", "AdminKey"},
 	{"post", "/admin/v1/orgs/{id}/grants", "AdminKey"},
 	{"get", "/admin/v1/audit", "AdminKey"},
@@ -231,7 +233,7 @@ func TestOpenAPIDescribesBodies(t *testing.T) {
 		"/v1/batches":                {`"multipart/form-data"`, `"text/csv"`, `"application/x-ndjson"`, `"application/json"`},
 		"/v1/lookups/{service}":      {`"email-finder"`, `"jobs-data"`, `"full_name"`, `"posted_after"`},
 		"/admin/v1/orgs":             {`NameRequest`},
-		"/admin/v1/orgs/{id}/keys":   {`NameRequest`},
+		"/admin/v1/orgs/{id}/keys":   {`KeyRequest`},
 		"/admin/v1/orgs/{id}/grants": {`GrantRequest`},
 	} {
 		op := d.Paths[path]["post"]
@@ -247,9 +249,12 @@ func TestOpenAPIDescribesBodies(t *testing.T) {
 	for schema, members := range map[string]string{
 		"Problem":      "type title status detail code request_id errors credits_required",
 		"GrantBody":    "id source granted remaining expires_at reference created_at",
-		"BatchBody":    "id name service status pause_reason rows credits created_at started_at finished_at rows_per_second eta_seconds",
+		"BatchBody":    "id name service status pause_reason rows credits max_credits created_at started_at finished_at rows_per_second eta_seconds",
 		"Row":          "row row_id input outcome result provider credits reused duplicate_of error",
 		"GrantRequest": "source credits reference expires_at",
+		"BatchChange":  "name max_credits",
+		"KeyRequest":   "name monthly_cap",
+		"KeyChange":    "monthly_cap",
 		"EntryBody":    "id created_at kind credits balance source service grant batch chunk lookup",
 	} {
 		text := written(t, d.Components["schemas"][schema])

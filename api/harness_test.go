@@ -131,7 +131,7 @@ func newHouseOn(t *testing.T, db *store.DB, change ...func(*api.Config, *api.Dep
 	h.books = books.New(db, h.gate, log, h.clock.now)
 	waterfall := &providers.Waterfall{Providers: []providers.Provider{h.vendor}}
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: waterfall, lookup.MobileValidation: waterfall}
-	h.engine = enrich.New(enrich.Config{LookupPatience: time.Millisecond}, db, h.books, waterfalls, nil, log, h.clock.now)
+	h.engine = enrich.New(enrich.Config{LookupPatience: time.Millisecond, BatchShare: 1000}, db, h.books, waterfalls, nil, log, h.clock.now)
 	cfg := api.Config{
 		AdminKeyHash: store.HashSecret(adminKey), ChunkRows: 3, SpoolDir: t.TempDir(), BuyURL: "https://magpie.example/buy",
 		Services: func(s lookup.Service) bool { _, ok := waterfalls.For(s); return ok },
@@ -167,7 +167,7 @@ func (h *house) addOrg(name string, credits lookup.Credits) (org, secret, keyID 
 		h.t.Fatal(err)
 	}
 	secret = store.NewSecret("mgp_")
-	key, err := h.db.CreateKey(h.t.Context(), made.ID, "test", secret, h.clock.now())
+	key, err := h.db.CreateKey(h.t.Context(), made.ID, "test", secret, 0, h.clock.now())
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -142,6 +142,11 @@ func (a *api) describeBody(path string, media map[string]*huma.Schema) {
 	a.huma.OpenAPI().Paths[path].Post.RequestBody = body
 }
 
+// jsonBody documents a body of JSON.
+func jsonBody(schema *huma.Schema) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+}
+
 // schemaOf is the schema of a body.
 func schemaOf[T any](a *api) *huma.Schema {
 	return a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")

@@ -87,9 +87,11 @@ func (a *api) ask(ctx context.Context, id string, q lookup.Query) (lookup.Row, e
 		return lookup.Row{}, err
 	}
 	c, price := visitOf(ctx).caller, a.price(q.Service)
-	row, err := a.Engine.Lookup(ctx, enrich.Request{ID: id, Org: c.org, Key: c.key, Query: q, Price: price})
+	row, err := a.Engine.Lookup(ctx, enrich.Request{ID: id, Org: c.org, Key: c.key, KeyCap: c.monthlyCap, Query: q, Price: price})
 	var few *ledger.InsufficientError
 	switch {
+	case errors.As(err, &few) && few.Reason == ledger.AtLimit:
+		return lookup.Row{}, a.atCap(ctx, price, few)
 	case errors.As(err, &few):
 		return lookup.Row{}, a.insufficient(price, lookup.Credits(few.Available))
 	case err != nil:

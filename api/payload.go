@@ -92,7 +92,7 @@ func decode(raw []byte, into any) error {
 		value, ok := given[name]
 		delete(given, name)
 		switch {
-		case ok && string(value) != "null":
+		case ok && (string(value) != "null" || target.Field(i).Type() == reflect.TypeFor[spendCap]()):
 			if err := json.Unmarshal(value, target.Field(i).Addr().Interface()); err != nil {
 				faults = append(faults, fieldError{name, codeValidation, "want " + wanted(target.Field(i).Interface())})
 			}
@@ -114,6 +114,8 @@ func wanted(v any) string {
 	switch v.(type) {
 	case bool:
 		return "true or false"
+	case spendCap:
+		return wantedCap
 	case lookup.Credits:
 		return "a number of credits with at most three decimals, such as 12.5"
 	case map[string]string:

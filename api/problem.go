@@ -27,6 +27,7 @@ const (
 	codeConflict       = "conflict"
 	codeTooLarge       = "payload_too_large"
 	codeMedia          = "unsupported_media_type"
+	codeCap            = "spend_cap"
 	codeMismatch       = "idempotency_mismatch"
 	codeRate           = "rate_limit_exceeded"
 	codeClosed         = "client_closed_request"

@@ -25,6 +25,7 @@ type submission struct {
 	name    string
 	mapping map[string]string
 	options lookup.Options
+	most    lookup.Credits // the batch's cap; 0: none
 	format  intake.Format
 	file    *spool            // nil if rows is set
 	rows    []json.RawMessage // of a JSON body
@@ -37,6 +38,7 @@ type submitRequest struct {
 	Rows           []json.RawMessage `doc:"One object a row, with any fields; values are texts, numbers, booleans or null. row_id names a row." json:"rows"                       nullable:"false"`
 	Name           string            `doc:"What to call the batch."                                                                             json:"name,omitempty"             maxLength:"200"`
 	Mapping        map[string]string `doc:"The caller's name of a field of the query, where it is another."                                     json:"mapping,omitempty"`
+	MaxCredits     spendCap          `doc:"At most so much is charged for the batch, which pauses there; null: no cap." json:"max_credits,omitempty"`
 	AcceptCatchAll bool              `doc:"Also charge for addresses at domains that accept every address."                                     json:"accept_catch_all,omitempty"`
 }
 
@@ -79,7 +81,7 @@ func readRows(w http.ResponseWriter, r *http.Request) (*submission, error) {
 	if err := decode(raw, &in); err != nil {
 		return nil, err
 	}
-	s := &submission{rows: in.Rows, mapping: in.Mapping, options: lookup.Options{AcceptCatchAll: in.AcceptCatchAll}}
+	s := &submission{rows: in.Rows, mapping: in.Mapping, most: in.MaxCredits.credits, options: lookup.Options{AcceptCatchAll: in.AcceptCatchAll}}
 	sum := sha256.Sum256(raw)
 	s.hash = sum[:]
 	return s, s.named(in.Service, in.Name)
@@ -181,7 +183,7 @@ func (a *api) readPart(s *submission, part *multipart.Part, fields map[string]st
 }
 
 // submitFields are what may be said of a file.
-var submitFields = []string{"service", "name", "mapping", "accept_catch_all"}
+var submitFields = []string{"service", "name", "mapping", "max_credits", "accept_catch_all"}
 
 func unknownOf(name string) *fieldError {
 	if slices.Contains(submitFields, name) {
@@ -198,6 +200,10 @@ func (s *submission) fill(fields map[string]string) error {
 			return invalid("mapping", "want "+wanted(s.mapping))
 		}
 	}
+	var err error
+	if s.most, err = parseCap("max_credits", fields["max_credits"]); err != nil {
+		return err
+	}
 	if text := fields["accept_catch_all"]; text != "" {
 		if text != "true" && text != "false" {
 			return invalid("accept_catch_all", "want true or false")
@@ -212,11 +218,15 @@ func (s *submission) named(service, name string) error {
 	if s.service, err = lookup.ParseService(service); err != nil {
 		return unknownService()
 	}
+	s.name = name
+	return checkBatchName(name)
+}
+
+func checkBatchName(name string) error {
 	const most = 200
 	if utf8.RuneCountInString(name) > most || !utf8.ValidString(name) {
 		return invalid("name", "want a text of at most "+strconv.Itoa(most)+" characters")
 	}
-	s.name = name
 	return nil
 }
 

@@ -19,11 +19,13 @@ func (a *api) registerSubmit() {
 	op.Description = "The rows are a file of a form, a body of their own (then the other fields are query parameters), or part of a JSON object. " +
 		"A batch dearer than the balance is accepted and pauses when credits run out."
 	op.DefaultStatus = http.StatusAccepted
-	text := &huma.Schema{Type: huma.TypeString}
+	text, least := &huma.Schema{Type: huma.TypeString}, 0.001
+	capSchema := &huma.Schema{Type: huma.TypeNumber, Minimum: &least}
 	op.Parameters = []*huma.Param{
 		{Name: "service", In: "query", Schema: serviceSchema(), Description: "Needed where the body is the file itself."},
 		{Name: "name", In: "query", Schema: text, Description: "What to call the batch."},
 		{Name: "mapping", In: "query", Schema: text, Description: `The file's column for a field of the query, as a JSON object: {"first_name": "Vorname"}.`},
+		{Name: "max_credits", In: "query", Schema: capSchema, Description: "At most so much is charged for the batch, which pauses there. Left out: no cap."},
 		{Name: "accept_catch_all", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}, Description: "Also charge for addresses at domains that accept every address."},
 	}
 	register(a, repeatable(op), a.submit)
@@ -35,7 +37,7 @@ func (a *api) registerSubmit() {
 		"multipart/form-data": {
 			Type: huma.TypeObject, Required: []string{"file", "service"}, AdditionalProperties: false,
 			Properties: map[string]*huma.Schema{
-				"file": file, "service": serviceSchema(), "name": text, "mapping": text, "accept_catch_all": {Type: huma.TypeBoolean},
+				"file": file, "service": serviceSchema(), "name": text, "mapping": text, "max_credits": capSchema, "accept_catch_all": {Type: huma.TypeBoolean},
 			},
 		},
 	})
@@ -85,7 +87,7 @@ func (a *api) accept(ctx context.Context, s *submission, id string) (store.Batch
 	}
 	upload, err := db.BeginUpload(ctx, store.Batch{
 		ID: id, Key: visitOf(ctx).caller.key, Service: s.service, Name: s.name,
-		Price: a.price(s.service), Options: s.options, Columns: s.columns(reader), ChunkRows: a.cfg.ChunkRows, CreatedAt: a.Now().UTC().Truncate(time.Millisecond),
+		Price: a.price(s.service), Options: s.options, Columns: s.columns(reader), ChunkRows: a.cfg.ChunkRows, MaxCredits: s.most, CreatedAt: a.Now().UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
 		return store.Batch{}, err

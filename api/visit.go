@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/magpie-hq/magpie/logging"
+	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -26,9 +27,10 @@ type visit struct {
 
 // caller is who sent a request.
 type caller struct {
-	org, key string // of an organization's key
-	admin    bool
-	refused  *problem // why it is neither
+	org, key   string         // of an organization's key
+	monthlyCap lookup.Credits // of that key; 0: none
+	admin      bool
+	refused    *problem // why it is neither
 }
 
 type visitKey struct{}

@@ -71,6 +71,9 @@ func TestCustomersComeThroughTheWall(t *testing.T) {
 		{"POST /v1/batches/{id}/resume", found("POST", batch+"/resume")},
 		{"POST /v1/batches/{id}/cancel", found("POST", batch+"/cancel")},
 		{"POST /v1/batches", func() bool { return h.postCSV("/v1/batches?service=email-finder", csv).Code == http.StatusAccepted }},
+		{"PATCH /v1/batches/{id}", func() bool {
+			return h.send("PATCH", batch, strings.NewReader(`{"name": "another"}`), "Content-Type: application/json").Code == http.StatusOK
+		}},
 		{"GET /v1/credits", found("GET", "/v1/credits")},
 		{"GET /v1/credits/entries", func() bool {
 			list, _ := h.get("/v1/credits/entries").want(http.StatusOK).at("data").([]any)

@@ -113,6 +113,9 @@ func (c Config) Validate() error {
 	if e := c.Engine.WithDefaults(); e.HoldLife <= e.RoundTime {
 		wrong("Engine.HoldLife (%s) must outlast Engine.RoundTime (%s), or a running round loses its hold", e.HoldLife, e.RoundTime)
 	}
+	if share := c.Engine.WithDefaults().BatchShare; share < 1 || share > 1000 {
+		wrong("BATCH_SHARE is %d, want 1 to 1000 thousandths", share)
+	}
 	if t := c.Tasks.WithDefaults(); t.Validate() != nil {
 		wrong("WORKER_SERVERS is %d and WORKER_CONCURRENCY %d, want at most as many servers as chunks", t.Servers, t.Concurrency)
 	}

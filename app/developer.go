@@ -67,7 +67,7 @@ func (a *App) SeedDeveloper(ctx context.Context, apiKey string, credits lookup.C
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return "", err
 	}
-	if _, err := a.db.CreateKey(ctx, developerOrg, "developer", apiKey, time.Now()); err != nil {
+	if _, err := a.db.CreateKey(ctx, developerOrg, "developer", apiKey, 0, time.Now()); err != nil {
 		return "", err
 	}
 	_, _, err = a.books.Grant(ctx, books.Grant{Org: developerOrg, Source: books.Adjustment, Amount: credits, Reference: "first credits"})

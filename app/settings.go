@@ -44,6 +44,7 @@ func Settings() []Setting {
 		{"WORKER_CONCURRENCY", "4", "Chunks that a worker runs at once.", workerOnly, whole(func(c *Config, n int) { c.Tasks.Concurrency = n })},
 		{"WORKER_SERVERS", "1", "Over how many Asynq servers these chunks are spread, each of which takes one task at a time from Redis. Raise it where chunks wait although workers are idle.", workerOnly, whole(func(c *Config, n int) { c.Tasks.Servers = n })},
 		{"ROWS_IN_FLIGHT", "16", "Rows of a chunk that are asked at once.", workerOnly, whole(func(c *Config, n int) { c.Engine.InFlight = n })},
+		{"BATCH_SHARE", "500", "Thousandths of an organization's balance that its batches may hold at once, all together, so that single lookups find credits beside them; one unit always. 1000: all of it.", workerOnly, whole(func(c *Config, n int) { c.Engine.BatchShare = int64(n) })},
 		{"STOP_TIME", "30s", "How long a worker that stops waits for its chunks. The grace period of whatever stops it must be longer.", workerOnly, duration(func(c *Config, d time.Duration) { c.Tasks.StopTime = d })},
 		{"REUSE_WINDOW", "720h", "How long an answer that was paid for answers the same question again, free.", both, duration(func(c *Config, d time.Duration) { c.Engine.ReuseWindow = d })},
 		{"ROW_DEADLINE", "10m", "After how long without any answer the rows of a chunk that no provider could answer are failed.", workerOnly, duration(func(c *Config, d time.Duration) { c.Engine.RowDeadline = d })},

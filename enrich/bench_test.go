@@ -33,16 +33,24 @@ type bench struct {
 	counts *prometheus.Registry
 	vendor *vendor
 	clock  *clock
+	key    string // that submits batches
 }
 
+// newBench is a bench where a batch may hold the whole balance.
 func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Credits) *bench {
 	t.Helper()
-	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), clock: &clock{now: time.Now()}}
+	return newBenchSharing(t, rdb, db, credits, 1000)
+}
+
+// newBenchSharing is a bench where batches may hold so many thousandths of it.
+func newBenchSharing(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Credits, share int64) *bench {
+	t.Helper()
+	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), key: "key_test", clock: &clock{now: time.Now()}}
 	log := slog.New(slog.DiscardHandler)
 	b.books = books.New(b.db, b.gate, log, b.clock.Now)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
 	b.counts = prometheus.NewRegistry()
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now)
+	b.engine = enrich.New(enrich.Config{InFlight: 4, BatchShare: share}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now)
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -230,9 +238,15 @@ func rows(kind string, first, n int) []store.InputRow {
 // batch stores an accepted batch of the rows at one credit each.
 func (b *bench) batch(chunkRows int64, input ...store.InputRow) store.Batch {
 	b.t.Helper()
+	return b.capped(0, chunkRows, input...)
+}
+
+// capped is batch with a cap.
+func (b *bench) capped(most lookup.Credits, chunkRows int64, input ...store.InputRow) store.Batch {
+	b.t.Helper()
 	up, err := b.db.BeginUpload(b.t.Context(), store.Batch{
-		ID: store.NewID("bat", b.clock.Now()), Org: org, Key: "key_test", Service: lookup.EmailFinder,
-		Price: lookup.Credit, ChunkRows: chunkRows, Columns: []string{"given"}, CreatedAt: b.clock.Now(),
+		ID: store.NewID("bat", b.clock.Now()), Org: org, Key: b.key, Service: lookup.EmailFinder,
+		Price: lookup.Credit, ChunkRows: chunkRows, Columns: []string{"given"}, MaxCredits: most, CreatedAt: b.clock.Now(),
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/magpie-hq/magpie/books"
@@ -79,7 +80,7 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 	now := e.now()
 	closing := books.Closing{
 		Hold: j.hold, Org: j.org, Kind: books.Charge, Service: j.service,
-		Generation: held.Generation, Price: j.price, Scopes: j.scopes, Slices: held.Slices,
+		Generation: held.Generation, Price: j.price, Scopes: held.Scopes, Slices: held.Slices,
 	}
 	if held.Units > 0 {
 		closing.Price = lookup.Credits(held.Price) // of the first call, if this is a repeat
@@ -162,9 +163,13 @@ func setBit(bits []byte, i int64) []byte {
 	return bits
 }
 
+// wholeBalance is a share that limits nothing.
+const wholeBalance = 1000
+
 // holdAgain holds credits for answers whose hold was fenced off, and drops the
 // answers that the new hold cannot pay: they stay open. load says that the gate
-// is wrong although it has SQL's generation.
+// is wrong although it has SQL's generation. What was asked is paid for upstream:
+// a share of the balance does not limit it any more.
 func (e *Engine) holdAgain(ctx context.Context, j job, opened time.Time, answers []answer, load bool) (ledger.Hold, []answer, error) {
 	refresh := e.books.Ensure
 	if load {
@@ -177,9 +182,15 @@ func (e *Engine) holdAgain(ctx context.Context, j job, opened time.Time, answers
 	for _, a := range answers {
 		want += a.units()
 	}
+	scopes := slices.Clone(j.scopes)
+	for i := range scopes {
+		if scopes[i].Share > 0 {
+			scopes[i].Share = wholeBalance
+		}
+	}
 	held, err := e.books.Hold(ctx, ledger.HoldRequest{
 		Org: j.org, ID: j.hold, Want: max(want, 1), Least: 1,
-		Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife, Opened: opened,
+		Price: int64(j.price), Scopes: scopes, Life: e.cfg.HoldLife, Opened: opened,
 	})
 	if _, refused := errors.AsType[*ledger.InsufficientError](err); refused {
 		held, err = ledger.Hold{Opened: opened}, nil

@@ -32,6 +32,10 @@ type Config struct {
 	LookupPatience time.Duration
 	// InFlight is how many rows of a chunk are asked at the same time. Default 16.
 	InFlight int
+	// BatchShare is how much of an organization's balance, available and held, its
+	// batches may hold at once, in thousandths, so that single lookups find
+	// credits; one unit always. Default 500; 1,000 is all.
+	BatchShare int64
 }
 
 // WithDefaults fills in what is zero.
@@ -53,6 +57,9 @@ func (c Config) WithDefaults() Config {
 	if c.InFlight == 0 {
 		c.InFlight = 16
 	}
+	if c.BatchShare == 0 {
+		c.BatchShare = 500
+	}
 	return c
 }
 
@@ -70,6 +77,7 @@ type database interface {
 	FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error)
 	FindTickets(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question][]store.Ticket, error)
 	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
+	PauseAtCap(ctx context.Context, batch string, now time.Time) (bool, error)
 }
 
 // Engine answers questions. It is safe for concurrent use.
@@ -92,15 +100,12 @@ func New(cfg Config, db database, b *books.Books, w providers.Waterfalls, m *Met
 	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, metrics: m, log: log, now: now}
 }
 
-// keyScope is the ledger's scope of an API key in the current month.
-func keyScope(key string, now time.Time) string {
-	return "key:" + key + ":" + now.UTC().Format("2006-01")
-}
-
-func ledgerScopes(names []string) []ledger.Scope {
-	scopes := make([]ledger.Scope, len(names))
-	for i, name := range names {
-		scopes[i].Name = name
+// scopes are what a batch's chunks are counted and limited by.
+func (e *Engine) scopes(b store.Batch) []ledger.Scope {
+	return []ledger.Scope{
+		{Name: b.Scope(), Limit: int64(b.MaxCredits)},
+		{Name: store.KeyScope(b.Key, e.now()), Limit: int64(b.KeyCap)},
+		// One for all batches: two of them could share the whole balance else.
+		{Name: "batches", Share: e.cfg.BatchShare, HeldOnly: true},
 	}
-	return scopes
 }

@@ -22,7 +22,7 @@ type job struct {
 	org     string
 	service lookup.Service
 	price   lookup.Credits
-	scopes  []string
+	scopes  []ledger.Scope
 	rows    []asked
 	overdue bool // rows that cannot be answered now are failed
 	// patience is how long a row that cannot be answered now is asked again
@@ -94,7 +94,7 @@ func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, e
 	if len(rest) > 0 {
 		held, err = e.books.Hold(ctx, ledger.HoldRequest{
 			Org: j.org, ID: j.hold, Want: int64(len(rest)), Least: 1,
-			Price: int64(j.price), Scopes: ledgerScopes(j.scopes), Life: e.cfg.HoldLife,
+			Price: int64(j.price), Scopes: j.scopes, Life: e.cfg.HoldLife,
 		})
 		switch {
 		case errors.Is(err, ledger.ErrClosed):

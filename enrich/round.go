@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -115,7 +116,7 @@ func (e *Engine) runOpen(ctx context.Context, round store.Round, batch store.Bat
 func (e *Engine) chunkJob(batch store.Batch, chunk store.Chunk, round store.Round) job {
 	j := job{
 		hold: round.String(), org: batch.Org, service: batch.Service, price: batch.Price,
-		scopes:  []string{batch.Scope(), keyScope(batch.Key, e.now())},
+		scopes:  e.scopes(batch),
 		overdue: !chunk.AskedAt.IsZero() && e.now().Sub(chunk.AskedAt) > e.cfg.RowDeadline,
 	}
 	for i, input := range chunk.Input {
@@ -186,7 +187,8 @@ func (w *roundWriter) count(ctx context.Context, tx *store.Tx, answers []store.R
 }
 
 // refused decides what a batch without credits does: it waits while credits are
-// held that may come back, and pauses when none are.
+// held that may come back, and pauses when none are. A cap is as good as the
+// balance; a batch that has held its share of that only waits.
 func (e *Engine) refused(ctx context.Context, batch store.Batch, round store.Round, r report) (Ending, error) {
 	if r.left == 0 {
 		return Ending{}, nil
@@ -198,18 +200,27 @@ func (e *Engine) refused(ctx context.Context, batch store.Batch, round store.Rou
 			return Ending{}, err
 		}
 	}
-	if r.refused.Held == 0 && r.refused.Available < int64(batch.Price) {
-		paused, err := e.db.PauseForCredits(ctx, batch.ID, r.refused.Grant, e.now())
-		if err != nil {
-			return Ending{}, err
-		}
-		if paused {
-			e.log.InfoContext(ctx, "batch paused: out of credits", "org", batch.Org)
-			return Ending{Idle: true}, nil
-		}
+	paused, err := e.pauseIfEmpty(ctx, batch, r.refused)
+	if err != nil {
+		return Ending{}, err
+	}
+	if paused {
+		e.log.InfoContext(ctx, "batch paused", "org", batch.Org, "lack", r.refused.Reason)
+		return Ending{Idle: true}, nil
 	}
 	round.Round++
 	return Ending{Next: &round, After: jitter(200 * time.Millisecond), BatchWaits: true}, nil
+}
+
+// pauseIfEmpty pauses a batch for which nothing is left, not even what is held.
+func (e *Engine) pauseIfEmpty(ctx context.Context, batch store.Batch, refused *ledger.InsufficientError) (paused bool, err error) {
+	switch {
+	case refused.Reason == ledger.AtLimit:
+		return e.db.PauseAtCap(ctx, batch.ID, e.now())
+	case refused.Reason == ledger.NoCredits && refused.Held == 0:
+		return e.db.PauseForCredits(ctx, batch.ID, refused.Grant, e.now())
+	}
+	return false, nil
 }
 
 // jitter spreads what was deferred together over up to twice the time.

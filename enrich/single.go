@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
@@ -19,6 +20,8 @@ type Request struct {
 	Key   string // id of the API key that asks
 	Query lookup.Query
 	Price lookup.Credits
+	// KeyCap is the most that the key may be charged in a month; 0: no cap.
+	KeyCap lookup.Credits
 }
 
 // Lookup answers a single lookup at once. Repeating it with the same ID returns
@@ -37,7 +40,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 	var row lookup.Row
 	j := job{
 		hold: store.LookupHold(r.ID), org: r.Org, service: r.Query.Service, price: r.Price,
-		scopes: []string{keyScope(r.Key, e.now())},
+		scopes: []ledger.Scope{{Name: store.KeyScope(r.Key, e.now()), Limit: int64(r.KeyCap)}},
 		rows:   []asked{{query: r.Query}},
 	}
 	j.write = func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) error {

@@ -35,6 +35,7 @@ func (s Status) Ended() bool { return s == Completed || s == Cancelled }
 // Why a batch is paused.
 const (
 	PauseCredits = "insufficient_credits"
+	PauseCap     = "spend_cap" // its own, or its key's for the month
 	PauseUser    = "user"
 )
 
@@ -54,6 +55,8 @@ type Batch struct {
 	OpenChunks  int64 // chunks with rows still to be asked
 	Rows        RowCounts
 	Charged     lookup.Credits
+	MaxCredits  lookup.Credits // the most it may be charged; 0: no cap
+	KeyCap      lookup.Credits // the most Key may be charged in a month, batches and lookups; 0: no cap
 
 	CreatedAt, StartedAt, PausedAt, FinishedAt time.Time // zero: not yet
 }
@@ -92,8 +95,14 @@ func (c *RowCounts) Add(a RowAnswer, n int64) {
 // Done is how many rows have an outcome.
 func (c *RowCounts) Done() int64 { return c.Found + c.NotFound + c.Invalid + c.Failed }
 
-// Max is the most the batch can cost.
-func (b Batch) Max() lookup.Credits { return lookup.Credits(b.Rows.Askable) * b.Price }
+// Max is the most the batch can cost under its cap.
+func (b Batch) Max() lookup.Credits {
+	most := lookup.Credits(b.Rows.Askable) * b.Price
+	if b.MaxCredits > 0 {
+		most = min(most, max(b.MaxCredits, b.Charged))
+	}
+	return most
+}
 
 // Remaining is the most the rows still open can cost.
 func (b Batch) Remaining() lookup.Credits {
@@ -103,12 +112,12 @@ func (b Batch) Remaining() lookup.Credits {
 // Scope is the batch's name in the ledger's scopes.
 func (b Batch) Scope() string { return BatchScope(b.ID) }
 
-// BatchScope is the name of a batch in the ledger's scopes.
-func BatchScope(id string) string { return "batch:" + id }
-
 const batchColumns = `id, org, api_key, service, name, status, pause_reason, price, options, columns, chunk_rows, chunks, open_chunks,
 	total, askable, asked, found, not_found, invalid, failed, duplicate, reused, charged,
-	created_at, started_at, paused_at, finished_at`
+	created_at, started_at, paused_at, finished_at, max_credits`
+
+// selectBatch reads a batch with the cap of its key.
+const selectBatch = `SELECT ` + batchColumns + `, COALESCE((SELECT monthly_cap FROM api_keys WHERE api_keys.id = batches.api_key), 0) FROM batches WHERE `
 
 func scanBatch(scan func(...any) error) (Batch, error) {
 	var b Batch
@@ -116,7 +125,7 @@ func scanBatch(scan func(...any) error) (Batch, error) {
 	var created, started, paused, finished int64
 	err := scan(&b.ID, &b.Org, &b.Key, &b.Service, &b.Name, &b.Status, &b.PauseReason, &b.Price, &options, &columns, &b.ChunkRows, &b.Chunks, &b.OpenChunks,
 		&b.Rows.Total, &b.Rows.Askable, &b.Rows.Asked, &b.Rows.Found, &b.Rows.NotFound, &b.Rows.Invalid, &b.Rows.Failed,
-		&b.Rows.Duplicate, &b.Rows.Reused, &b.Charged, &created, &started, &paused, &finished)
+		&b.Rows.Duplicate, &b.Rows.Reused, &b.Charged, &created, &started, &paused, &finished, &b.MaxCredits, &b.KeyCap)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -135,7 +144,7 @@ func BatchByID(ctx context.Context, q Queryer, id string) (Batch, error) {
 }
 
 func oneBatch(ctx context.Context, q Queryer, where string, args ...any) (Batch, error) {
-	b, err := scanBatch(q.QueryRowContext(ctx, `SELECT `+batchColumns+` FROM batches WHERE `+where, args...).Scan)
+	b, err := scanBatch(q.QueryRowContext(ctx, selectBatch+where, args...).Scan)
 	if err != nil {
 		return Batch{}, fmt.Errorf("store: batch: %w", notFound(err))
 	}
@@ -174,7 +183,7 @@ func ListBatches(ctx context.Context, q Queryer, f BatchFilter) ([]Batch, error)
 	if f.Before != "" {
 		add(`id < ?`, f.Before)
 	}
-	query := `SELECT ` + batchColumns + ` FROM batches WHERE ` + strings.Join(where, ` AND `) + ` ORDER BY id DESC`
+	query := selectBatch + strings.Join(where, ` AND `) + ` ORDER BY id DESC`
 	if f.Limit > 0 {
 		query += ` LIMIT ?`
 		args = append(args, f.Limit)
@@ -209,28 +218,6 @@ func StartBatch(ctx context.Context, tx *Tx, id string, now time.Time) error {
 	return exec(ctx, tx, -1, `UPDATE batches SET status = 'running', started_at = ? WHERE id = ? AND status = 'accepted'`, millis(now), id)
 }
 
-// PauseForCredits pauses a running batch whose hold was refused, unless its
-// organization was granted credits since the refusal saw grant number seen.
-// It reports whether the batch is paused for credits now.
-func (d *DB) PauseForCredits(ctx context.Context, id string, seen int64, now time.Time) (bool, error) {
-	paused := false
-	err := d.Write(ctx, func(tx *Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE batches SET status = 'paused', pause_reason = ?, paused_at = ?
-			WHERE id = ? AND status IN ('accepted', 'running')
-			AND (SELECT grants FROM accounts WHERE accounts.org = batches.org) = ?`, PauseCredits, millis(now), id, seen)
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		paused = n == 1
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("store: pause for credits: %w", err)
-	}
-	return paused, nil
-}
-
 // PauseBatch pauses an organization's batch on its owner's word. Pausing a
 // paused one keeps it paused until its owner resumes it; an ended one is
 // [ErrConflict].
@@ -247,16 +234,10 @@ func (d *DB) PauseBatch(ctx context.Context, org, id string, now time.Time) (Bat
 // ResumeBatch lets a paused batch run again. One that is not paused is left as
 // it is; an ended one is [ErrConflict].
 func (d *DB) ResumeBatch(ctx context.Context, org, id string) (Batch, error) {
-	return d.resume(ctx, org, id, func(b Batch) bool { return b.Status == Paused })
+	return d.resume(ctx, org, id, func(_ *Tx, b Batch) (bool, error) { return b.Status == Paused, nil })
 }
 
-// ResumeForCredits is [ResumeBatch] for a batch that was paused for credits; one
-// that its owner has paused since is left alone.
-func (d *DB) ResumeForCredits(ctx context.Context, org, id string) (Batch, error) {
-	return d.resume(ctx, org, id, func(b Batch) bool { return b.Status == Paused && b.PauseReason == PauseCredits })
-}
-
-func (d *DB) resume(ctx context.Context, org, id string, may func(Batch) bool) (Batch, error) {
+func (d *DB) resume(ctx context.Context, org, id string, may func(tx *Tx, b Batch) (bool, error)) (Batch, error) {
 	before := func(tx *Tx) error {
 		// The time it was paused does not count against its rows' deadline. The
 		// chunks come first, as in a commit, or the two could lock each other out.
@@ -267,8 +248,8 @@ func (d *DB) resume(ctx context.Context, org, id string, may func(Batch) bool) (
 		if b.Status.Ended() {
 			return ErrConflict
 		}
-		if !may(b) {
-			return nil
+		if ok, err := may(tx, b); err != nil || !ok {
+			return err
 		}
 		return exec(ctx, tx, 1, `UPDATE batches SET status = CASE WHEN started_at = 0 THEN 'accepted' ELSE 'running' END, pause_reason = '', paused_at = 0
 			WHERE id = ?`, id)

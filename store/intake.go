@@ -34,7 +34,7 @@ type newChunk struct {
 const uploadBytes = 1 << 20
 
 // BeginUpload starts storing a batch. The caller sets ID, Org, Key, Service, Name,
-// Price, Options, Columns, ChunkRows and CreatedAt; counts are the upload's.
+// Price, Options, Columns, ChunkRows, MaxCredits and CreatedAt; counts are the upload's.
 func (d *DB) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
 	b.Status, b.Rows, b.Chunks, b.OpenChunks = Intake, RowCounts{}, 0, 0
 	options, err := json.Marshal(b.Options)
@@ -47,8 +47,8 @@ func (d *DB) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
 	}
 	err = d.Write(ctx, func(tx *Tx) error {
 		return exec(ctx, tx, 1, `INSERT INTO batches (`+batchColumns+`)
-			VALUES (?, ?, ?, ?, ?, 'intake', '', ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0)`,
-			b.ID, b.Org, b.Key, b.Service, b.Name, b.Price, string(options), string(columns), b.ChunkRows, millis(b.CreatedAt))
+			VALUES (?, ?, ?, ?, ?, 'intake', '', ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, ?)`,
+			b.ID, b.Org, b.Key, b.Service, b.Name, b.Price, string(options), string(columns), b.ChunkRows, millis(b.CreatedAt), b.MaxCredits)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: begin upload: %w", err)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 // Org is an organization.
@@ -79,6 +81,9 @@ type Key struct {
 	Hint      string // its last four characters
 	CreatedAt time.Time
 	RevokedAt time.Time // zero while it works
+	// MonthlyCap is the most that its batches and lookups may be charged in a
+	// calendar month (UTC); 0: no cap.
+	MonthlyCap lookup.Credits
 }
 
 // NewSecret makes the text of a key: the prefix and 160 random bits.
@@ -95,20 +100,21 @@ func HashSecret(secret string) []byte {
 	return sum[:]
 }
 
-// CreateKey stores a key by its hash. The organization must exist. Storing the
-// same secret for the same organization again returns the key that is there.
-func (d *DB) CreateKey(ctx context.Context, org, name, secret string, now time.Time) (Key, error) {
+// CreateKey stores a key by its hash, with the most that it may be charged in a
+// month (0: no cap). The organization must exist. Storing the same secret for the
+// same organization again returns the key that is there.
+func (d *DB) CreateKey(ctx context.Context, org, name, secret string, monthlyCap lookup.Credits, now time.Time) (Key, error) {
 	key := Key{
 		ID: NewID("key", now), Org: org, Name: name, Hint: secret[max(0, len(secret)-4):],
-		CreatedAt: now.UTC().Truncate(time.Millisecond),
+		CreatedAt: now.UTC().Truncate(time.Millisecond), MonthlyCap: monthlyCap,
 	}
 	err := d.Write(ctx, func(tx *Tx) error {
 		var there string
 		if err := tx.QueryRowContext(ctx, `SELECT id FROM orgs WHERE id = ?`, org).Scan(&there); err != nil {
 			return notFound(err)
 		}
-		return exec(ctx, tx, 1, `INSERT INTO api_keys (id, org, name, hash, hint, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
-			key.ID, org, name, HashSecret(secret), key.Hint, millis(now))
+		return exec(ctx, tx, 1, `INSERT INTO api_keys (id, org, name, hash, hint, created_at, monthly_cap) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			key.ID, org, name, HashSecret(secret), key.Hint, millis(now), monthlyCap)
 	})
 	if err != nil && d.dialect.unique(err) {
 		known, lookupErr := d.KeyBySecret(ctx, secret)
@@ -146,7 +152,7 @@ func (d *DB) Keys(ctx context.Context, org string) ([]Key, error) {
 }
 
 func (d *DB) keys(ctx context.Context, where string, arg any) ([]Key, error) {
-	rows, err := d.QueryContext(ctx, `SELECT id, org, name, hint, created_at, COALESCE(revoked_at, 0) FROM api_keys WHERE `+where+` ORDER BY id`, arg)
+	rows, err := d.QueryContext(ctx, `SELECT id, org, name, hint, created_at, COALESCE(revoked_at, 0), monthly_cap FROM api_keys WHERE `+where+` ORDER BY id`, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -155,13 +161,35 @@ func (d *DB) keys(ctx context.Context, where string, arg any) ([]Key, error) {
 	for rows.Next() {
 		var k Key
 		var created, revoked int64
-		if err := rows.Scan(&k.ID, &k.Org, &k.Name, &k.Hint, &created, &revoked); err != nil {
+		if err := rows.Scan(&k.ID, &k.Org, &k.Name, &k.Hint, &created, &revoked, &k.MonthlyCap); err != nil {
 			return nil, err
 		}
 		k.CreatedAt, k.RevokedAt = fromMillis(created), fromMillis(revoked)
 		keys = append(keys, k)
 	}
 	return keys, rows.Err()
+}
+
+// SetKeyCap sets the most that a key may be charged in a month; 0 takes the cap
+// away. It holds from the next round or lookup on. Errors: [ErrNotFound].
+func (d *DB) SetKeyCap(ctx context.Context, org, id string, monthlyCap lookup.Credits) (Key, error) {
+	err := d.Write(ctx, func(tx *Tx) error {
+		return exec(ctx, tx, 1, `UPDATE api_keys SET monthly_cap = ? WHERE id = ? AND org = ?`, monthlyCap, id, org)
+	})
+	if errors.Is(err, ErrConflict) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("store: cap of a key: %w", err)
+	}
+	keys, err := d.keys(ctx, `id = ?`, id)
+	if err == nil && len(keys) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("store: cap of a key: %w", err)
+	}
+	return keys[0], nil
 }
 
 // RevokeKey ends a key for good. Revoking it again is no error.

@@ -180,7 +180,7 @@ func TestAnotherOrganizationsObjectsAreNotFound(t *testing.T) {
 	teststore.Each(t, func(t *testing.T, db *store.DB) {
 		a, b := org(t, db, "org_a"), org(t, db, "org_b")
 		batch := upload(t, db, a, ask("one"))
-		key, err := db.CreateKey(t.Context(), a, "key", "mgp_secret", start)
+		key, err := db.CreateKey(t.Context(), a, "key", "mgp_secret", 0, start)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,17 +210,17 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	teststore.Each(t, func(t *testing.T, db *store.DB) {
 		a := org(t, db, "org_a")
-		key, err := db.CreateKey(t.Context(), a, "laptop", "mgp_abcd1234", start)
+		key, err := db.CreateKey(t.Context(), a, "laptop", "mgp_abcd1234", 0, start)
 		if err != nil || key.Hint != "1234" {
 			t.Fatalf("%+v, %v", key, err)
 		}
-		if same, err := db.CreateKey(t.Context(), a, "laptop", "mgp_abcd1234", start); err != nil || same.ID != key.ID {
+		if same, err := db.CreateKey(t.Context(), a, "laptop", "mgp_abcd1234", 0, start); err != nil || same.ID != key.ID {
 			t.Errorf("storing the key again: %+v, %v", same, err)
 		}
-		if _, err := db.CreateKey(t.Context(), org(t, db, "org_b"), "stolen", "mgp_abcd1234", start); !errors.Is(err, store.ErrConflict) {
+		if _, err := db.CreateKey(t.Context(), org(t, db, "org_b"), "stolen", "mgp_abcd1234", 0, start); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("the same key for another organization: %v", err)
 		}
-		if _, err := db.CreateKey(t.Context(), "org_none", "x", "mgp_other", start); !errors.Is(err, store.ErrNotFound) {
+		if _, err := db.CreateKey(t.Context(), "org_none", "x", "mgp_other", 0, start); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a key for nobody: %v", err)
 		}
 		if got, err := db.KeyBySecret(t.Context(), "mgp_abcd1234"); err != nil || got.ID != key.ID || got.Org != a {
@@ -297,7 +297,7 @@ func TestCreditsDoNotResumeWhatTheOwnerPaused(t *testing.T) {
 		if _, err := db.PauseBatch(t.Context(), a, id, start); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := db.ResumeForCredits(t.Context(), a, id); err != nil || b.Status != store.Paused || b.PauseReason != store.PauseUser {
+		if b, err := db.ResumeWaiting(t.Context(), a, id, start); err != nil || b.Status != store.Paused || b.PauseReason != store.PauseUser {
 			t.Errorf("%s (%s), %v; want it paused by its owner", b.Status, b.PauseReason, err)
 		}
 	})

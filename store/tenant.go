@@ -139,6 +139,29 @@ func (t *Tenant) CancelBatch(ctx context.Context, id string, now time.Time) (Bat
 	return t.db.CancelBatch(ctx, t.org, id, now)
 }
 
+// ChangeBatch is [DB.ChangeBatch].
+func (t *Tenant) ChangeBatch(ctx context.Context, id string, c BatchChange) (Batch, error) {
+	return t.db.ChangeBatch(ctx, t.org, id, c)
+}
+
+// Room is the package's Room of one of the organization's batches.
+func (t *Tenant) Room(ctx context.Context, b Batch, now time.Time) (room lookup.Credits, err error) {
+	err = t.Read(ctx, func(q Queryer) error {
+		room, err = Room(ctx, q, b, now)
+		return err
+	})
+	return room, err
+}
+
+// Spent is the package's Spent of the organization.
+func (t *Tenant) Spent(ctx context.Context, scope string) (spent lookup.Credits, err error) {
+	err = t.Read(ctx, func(q Queryer) error {
+		spent, err = Spent(ctx, q, t.org, scope)
+		return err
+	})
+	return spent, err
+}
+
 // BeginUpload is [DB.BeginUpload] of a batch of the organization's.
 func (t *Tenant) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
 	b.Org = t.org

@@ -29,7 +29,7 @@ var Queues = []string{Interactive, Express, Bulk}
 // The types of tasks.
 const (
 	TypeChunk = "chunk:run"    // one round of a chunk
-	TypeWake  = "credits:wake" // an organization has new credits
+	TypeWake  = "credits:wake" // an organization has new credits, or room under a cap
 )
 
 // chunkPayload refers to a round; the rows are in SQL.
@@ -129,7 +129,8 @@ func (d *Dispatcher) enqueue(ctx context.Context, w window, queue string, rounds
 	return nil
 }
 
-// Wake lets the batches of an organization go on that wait for credits. Like
+// Wake lets the batches of an organization go on that wait for credits, or for
+// room under a cap. Like
 // [Dispatcher.Start] it may fail without harm.
 func (d *Dispatcher) Wake(ctx context.Context, org string) {
 	payload, err := json.Marshal(wakePayload{Org: org})

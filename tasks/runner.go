@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -254,47 +253,6 @@ func (r *Runner) finish(ctx context.Context, org string, service lookup.Service,
 		return fmt.Errorf("%w: %w", errLater, err)
 	}
 	return nil
-}
-
-// wake resumes the batches of an organization that wait for credits.
-func (r *Runner) wake(ctx context.Context, task *asynq.Task) error {
-	var p wakePayload
-	if err := json.Unmarshal(task.Payload(), &p); err != nil {
-		return fmt.Errorf("tasks: payload of %s: %w", task.Type(), asynq.SkipRetry)
-	}
-	paused, err := store.ListBatches(ctx, r.db, store.BatchFilter{Org: p.Org, Statuses: []store.Status{store.Paused}})
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLater, err)
-	}
-	_, err = r.resumeAffordable(ctx, paused)
-	return err
-}
-
-// resumeAffordable resumes the batches, of those paused for credits, whose next
-// hold would be granted now, longest-waiting first. It returns how many.
-func (r *Runner) resumeAffordable(ctx context.Context, paused []store.Batch) (resumed int, _ error) {
-	paused = slices.DeleteFunc(paused, func(b store.Batch) bool { return b.PauseReason != store.PauseCredits })
-	slices.SortFunc(paused, func(a, b store.Batch) int { return a.PausedAt.Compare(b.PausedAt) })
-	var errs []error
-	for _, b := range paused {
-		balance, err := r.books.Balance(ctx, b.Org)
-		if err == nil && balance.Available < int64(b.Price) {
-			continue
-		}
-		if err == nil {
-			b, err = r.db.ResumeForCredits(ctx, b.Org, b.ID)
-		}
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
-			continue // it ended meanwhile
-		}
-		if err == nil {
-			r.log.InfoContext(ctx, "batch resumed: credits arrived", "batch", b.ID, "org", b.Org)
-			resumed++
-			err = r.start(ctx, b)
-		}
-		errs = append(errs, err)
-	}
-	return resumed, errors.Join(errs...)
 }
 
 // quietLogger passes Asynq's warnings and errors on.

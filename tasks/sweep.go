@@ -253,14 +253,3 @@ func (r *Runner) stuck(member string) bool {
 	}
 	return true
 }
-
-// sweepPaused resumes batches whose wake-up was lost.
-func (r *Runner) sweepPaused(ctx context.Context) error {
-	paused, err := store.ListBatches(ctx, r.db, store.BatchFilter{Statuses: []store.Status{store.Paused}})
-	if err != nil {
-		return err
-	}
-	resumed, err := r.resumeAffordable(ctx, paused)
-	r.cfg.Metrics.repaired(repairBatch, resumed)
-	return err
-}
