@@ -79,7 +79,8 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 // assemble builds the parts of the process's role on its storage.
 func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error {
 	gate := ledger.New(a.ledgerRedis)
-	a.books = books.New(a.db, gate, a.cfg.Log, time.Now, books.WithMetrics(books.NewMetrics(registry)))
+	a.books = books.New(a.db, gate, a.cfg.Log, time.Now,
+		books.WithMetrics(books.NewMetrics(registry)), books.WithWatcher(lowBalances{a.cfg.Log}))
 	if err := a.meetRedis(ctx); err != nil {
 		return err
 	}

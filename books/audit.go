@@ -27,7 +27,7 @@ type Proof struct {
 
 // Accounts lists the organizations after an id, in their order.
 func (b *Books) Accounts(ctx context.Context, after string, limit int) ([]string, error) {
-	return b.orgs(ctx, `SELECT org FROM accounts WHERE org > ? ORDER BY org LIMIT ?`, after, limit)
+	return b.texts(ctx, `SELECT org FROM accounts WHERE org > ? ORDER BY org LIMIT ?`, after, limit)
 }
 
 // Audit proves an organization's books from one snapshot of SQL: the totals, that

@@ -42,13 +42,19 @@ func (c *clock) pass(d time.Duration) {
 // watcher notes what it is told.
 type watcher struct {
 	mu   sync.Mutex
-	fell []ledger.Level
+	fell []string
+	lose error // what the next Fell answers, if anything
 }
 
-func (w *watcher) Fell(_ context.Context, _ string, to ledger.Level) {
+func (w *watcher) Fell(_ context.Context, _ *store.Tx, e books.Event) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fell = append(w.fell, to)
+	if err := w.lose; err != nil {
+		w.lose = nil
+		return err
+	}
+	w.fell = append(w.fell, e.Kind)
+	return nil
 }
 
 // timedBench is a bench whose books have a clock that the test moves. The gate's
@@ -443,31 +449,61 @@ func TestLowBalanceIsToldOnce(t *testing.T) {
 	if err := b.books.SetThreshold(t.Context(), org, 5000); err != nil {
 		t.Fatal(err)
 	}
-	want := func(levels ...ledger.Level) {
+	want := func(kinds ...string) {
 		t.Helper()
 		b.sweep()
-		if !slices.Equal(b.watcher.fell, levels) {
-			t.Errorf("told %v, want %v", b.watcher.fell, levels)
+		if !slices.Equal(b.watcher.fell, kinds) {
+			t.Errorf("told %v, want %v", b.watcher.fell, kinds)
 		}
 	}
 	b.spend("h1", 5)
 	want()
 	b.spend("h2", 1)
-	want(ledger.Low)
+	want(books.CreditsLow)
 	if err := b.rdb.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	b.spend("h3", 1)
-	want(ledger.Low)
+	want(books.CreditsLow)
 	b.give(books.Purchase, 7000, 0)
 	b.spend("h4", 7) // 3 left
-	want(ledger.Low, ledger.Low)
+	want(books.CreditsLow, books.CreditsLow)
 	b.spend("h5", 3)
-	want(ledger.Low, ledger.Low, ledger.Exhausted)
+	want(books.CreditsLow, books.CreditsLow, books.CreditsExhausted)
 	// Credits that are there again in one process and were never told to the gate.
 	b.give(books.Purchase, 1000, 0)
 	b.spend("h6", 1)
-	want(ledger.Low, ledger.Low, ledger.Exhausted, ledger.Exhausted)
+	want(books.CreditsLow, books.CreditsLow, books.CreditsExhausted, books.CreditsExhausted)
+}
+
+// Whoever is to be told cannot be, or the process dies before: the sweeper of
+// any process tells what was marked, once.
+func TestEventIsNotLost(t *testing.T) {
+	t.Parallel()
+	bothDatabases(t, func(t *testing.T, db *store.DB) {
+		b := newTimedBench(t, db)
+		b.give(books.Purchase, 3000, 0)
+		if err := b.books.SetThreshold(t.Context(), org, 2500); err != nil {
+			t.Fatal(err)
+		}
+		b.watcher.lose = errors.New("the process died")
+		b.spend("h1", 1)
+		if len(b.watcher.fell) != 0 {
+			t.Fatalf("told %v", b.watcher.fell)
+		}
+		var sweeps sync.WaitGroup
+		for range 4 {
+			sweeps.Go(func() {
+				if _, err := b.books.Sweep(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		sweeps.Wait()
+		if !slices.Equal(b.watcher.fell, []string{books.CreditsLow}) {
+			t.Errorf("told %v, want the crossing once", b.watcher.fell)
+		}
+	})
 }
 
 // A key that no script wrote is put right without anybody's help.

@@ -9,6 +9,7 @@ type Metrics struct {
 	differences prometheus.Counter
 	overdue     prometheus.Gauge
 	expired     prometheus.Counter
+	events      *prometheus.CounterVec
 }
 
 // NewMetrics registers the books' metrics; registerer may be nil.
@@ -30,11 +31,17 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "magpie_lots_expired_total", Help: "Lots whose rest was posted as breakage.",
 		}),
 	}
+	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "magpie_credit_events_total", Help: "Accounts that fell below their threshold or ran out, once a crossing.",
+	}, []string{"event"})
+	for _, kind := range kinds {
+		m.events.WithLabelValues(kind)
+	}
 	for _, cause := range loadCauses {
 		m.loads.WithLabelValues(cause)
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.loads, m.voids, m.differences, m.overdue, m.expired)
+		registerer.MustRegister(m.loads, m.voids, m.differences, m.overdue, m.expired, m.events)
 	}
 	return m
 }

@@ -57,7 +57,7 @@ func (b *Books) voidAlone(ctx context.Context, org, hold string) (standing Stand
 }
 
 // Sweep closes overdue holds, in SQL first, loads accounts in which the gate
-// differs from SQL, and posts what has expired. It returns how many holds and
+// differs from SQL, tells of events that were not told, and posts what has expired. It returns how many holds and
 // accounts it repaired.
 func (b *Books) Sweep(ctx context.Context) (repaired int, err error) {
 	overdue, now, err := b.gate.Overdue(ctx, 100)
@@ -78,6 +78,7 @@ func (b *Books) Sweep(ctx context.Context) (repaired int, err error) {
 	b.metrics.overdue.Set(oldest.Seconds())
 	n, err := b.reconcile(ctx)
 	errs = append(errs, err)
+	errs = append(errs, b.tellAll(ctx))
 	closed, err := b.Expire(ctx)
 	b.metrics.expired.Add(float64(closed))
 	return repaired + n, errors.Join(append(errs, err)...)
@@ -86,7 +87,7 @@ func (b *Books) Sweep(ctx context.Context) (repaired int, err error) {
 // reconcile loads the accounts that the gate has in another state than SQL. An
 // account the gate does not have is left until somebody needs it.
 func (b *Books) reconcile(ctx context.Context) (loaded int, err error) {
-	orgs, err := b.orgs(ctx, `SELECT org FROM accounts WHERE grants > 0`)
+	orgs, err := b.texts(ctx, `SELECT org FROM accounts WHERE grants > 0`)
 	if err != nil {
 		return 0, fmt.Errorf("books: reconcile: %w", err)
 	}
@@ -103,21 +104,22 @@ func (b *Books) reconcile(ctx context.Context) (loaded int, err error) {
 	return loaded, errors.Join(errs...)
 }
 
-func (b *Books) orgs(ctx context.Context, query string, args ...any) ([]string, error) {
+// texts reads rows of one text.
+func (b *Books) texts(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := b.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var orgs []string
+	var list []string
 	for rows.Next() {
-		var org string
-		if err := rows.Scan(&org); err != nil {
+		var text string
+		if err := rows.Scan(&text); err != nil {
 			return nil, err
 		}
-		orgs = append(orgs, org)
+		list = append(list, text)
 	}
-	return orgs, rows.Err()
+	return list, rows.Err()
 }
 
 // clockAhead is how far an account's clock may be ahead of ours. It never runs
