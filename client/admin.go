@@ -17,12 +17,15 @@ type Org struct {
 
 // Key is an API key of an organization.
 type Key struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	Secret    string     `json:"key,omitempty"` // the key itself, once: in the answer that makes it
-	Hint      string     `json:"hint"`          // its last four characters
-	CreatedAt time.Time  `json:"created_at"`
-	RevokedAt *time.Time `json:"revoked_at"` // nil: it is valid
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Secret string `json:"key,omitempty"` // the key itself, once: in the answer that makes it
+	Hint   string `json:"hint"`          // its last four characters
+	// MonthlyCap is the most that its batches and lookups may be charged in a
+	// calendar month, UTC; nil: no cap.
+	MonthlyCap *lookup.Credits `json:"monthly_cap"`
+	CreatedAt  time.Time       `json:"created_at"`
+	RevokedAt  *time.Time      `json:"revoked_at"` // nil: it is valid
 }
 
 // Source is where credits came from.
@@ -71,9 +74,31 @@ func (c *Client) Orgs(ctx context.Context, o ListOptions) (Page[Org], error) {
 // CreateKey makes an API key. The answer is the only one with the key itself; if
 // it is lost, the error is a conflict that names the key to revoke.
 func (c *Client) CreateKey(ctx context.Context, org, name string) (Key, error) {
+	return c.CreateCappedKey(ctx, org, name, 0)
+}
+
+// CreateCappedKey is [Client.CreateKey] for a key that may be charged at most so
+// much in a calendar month, UTC; 0: no cap.
+func (c *Client) CreateCappedKey(ctx context.Context, org, name string, monthlyCap lookup.Credits) (Key, error) {
 	var key Key
-	err := c.create(ctx, path("admin", "v1", "orgs", org, "keys"), nameRequest{name}, &key)
+	err := c.create(ctx, path("admin", "v1", "orgs", org, "keys"), keyRequest{name, capOrNil(monthlyCap)}, &key)
 	return key, err
+}
+
+// SetKeyCap sets the most that a key, named by its id, may be charged in a
+// calendar month, UTC; 0 takes the cap away. Batches that wait for room under it
+// go on by themselves.
+func (c *Client) SetKeyCap(ctx context.Context, org, key string, monthlyCap lookup.Credits) (Key, error) {
+	q, err := post(path("admin", "v1", "orgs", org, "keys", key), "", struct {
+		MonthlyCap *lookup.Credits `json:"monthly_cap"`
+	}{capOrNil(monthlyCap)})
+	if err != nil {
+		return Key{}, err
+	}
+	q.method, q.repeatable = http.MethodPatch, true
+	var k Key
+	_, err = c.ask(ctx, q, &k)
+	return k, err
 }
 
 // Keys lists an organization's API keys, revoked ones too.
@@ -126,6 +151,11 @@ func (c *Client) Audit(ctx context.Context, full bool, o ListOptions) (Page[Proo
 
 type nameRequest struct {
 	Name string `json:"name"`
+}
+
+type keyRequest struct {
+	Name       string          `json:"name"`
+	MonthlyCap *lookup.Credits `json:"monthly_cap"`
 }
 
 func (c *Client) create(ctx context.Context, path string, content, made any) error {

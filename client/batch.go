@@ -33,6 +33,7 @@ type PauseReason string
 // The reasons.
 const (
 	PausedForCredits PauseReason = "insufficient_credits"
+	PausedAtCap      PauseReason = "spend_cap" // the batch's own, or its key's for the month
 	PausedByUser     PauseReason = "user"
 )
 
@@ -41,18 +42,19 @@ func (r PauseReason) MarshalJSON() ([]byte, error) { return orNull(string(r)) }
 
 // Batch is a bulk submission.
 type Batch struct {
-	ID            string         `json:"id"`
-	Name          string         `json:"name"`
-	Service       lookup.Service `json:"service"`
-	Status        Status         `json:"status"`
-	PauseReason   PauseReason    `json:"pause_reason"`
-	Rows          Rows           `json:"rows"`
-	Credits       Spend          `json:"credits"`
-	CreatedAt     time.Time      `json:"created_at"`
-	StartedAt     *time.Time     `json:"started_at"`  // nil: not yet
-	FinishedAt    *time.Time     `json:"finished_at"` // nil: not yet
-	RowsPerSecond *float64       `json:"rows_per_second"`
-	ETASeconds    *float64       `json:"eta_seconds"` // nil: cannot be told
+	ID            string          `json:"id"`
+	Name          string          `json:"name"`
+	Service       lookup.Service  `json:"service"`
+	Status        Status          `json:"status"`
+	PauseReason   PauseReason     `json:"pause_reason"`
+	Rows          Rows            `json:"rows"`
+	Credits       Spend           `json:"credits"`
+	MaxCredits    *lookup.Credits `json:"max_credits"` // its cap; nil: none
+	CreatedAt     time.Time       `json:"created_at"`
+	StartedAt     *time.Time      `json:"started_at"`  // nil: not yet
+	FinishedAt    *time.Time      `json:"finished_at"` // nil: not yet
+	RowsPerSecond *float64        `json:"rows_per_second"`
+	ETASeconds    *float64        `json:"eta_seconds"` // nil: cannot be told
 }
 
 // Rows counts a batch's rows. Those that repeat an earlier row, or were paid for
@@ -72,8 +74,8 @@ type Rows struct {
 type Spend struct {
 	Charged lookup.Credits `json:"charged"`
 	Held    lookup.Credits `json:"held"`   // set aside for rows being asked now
-	Max     lookup.Credits `json:"max"`    // the most it can cost
-	Needed  lookup.Credits `json:"needed"` // what is missing while it is paused for credits
+	Max     lookup.Credits `json:"max"`    // the most it can cost, under its cap
+	Needed  lookup.Credits `json:"needed"` // what is missing while it is paused: of credits, or of room under a cap
 }
 
 // Cursor is where the next page of a list begins; "" at its end.
@@ -154,6 +156,41 @@ func (c *Client) Resume(ctx context.Context, id string) (Batch, error) {
 // Cancel ends a batch; what was found stays.
 func (c *Client) Cancel(ctx context.Context, id string) (Batch, error) {
 	return c.change(ctx, id, "cancel")
+}
+
+// BatchChange is what to change of a batch; nil leaves a field as it is.
+type BatchChange struct {
+	Name *string
+	// MaxCredits is the new cap; 0 takes it away.
+	MaxCredits *lookup.Credits
+}
+
+// ChangeBatch changes a batch, also while it runs. A cap below what is spent
+// pauses it; one that is raised lets it go on by itself.
+func (c *Client) ChangeBatch(ctx context.Context, id string, change BatchChange) (Batch, error) {
+	content := map[string]any{}
+	if change.Name != nil {
+		content["name"] = *change.Name
+	}
+	if change.MaxCredits != nil {
+		content["max_credits"] = capOrNil(*change.MaxCredits)
+	}
+	q, err := post(path("v1", "batches", id), "", content)
+	if err != nil {
+		return Batch{}, err
+	}
+	q.method, q.repeatable = http.MethodPatch, true
+	var b Batch
+	_, err = c.ask(ctx, q, &b)
+	return b, err
+}
+
+// capOrNil writes null for no cap.
+func capOrNil(credits lookup.Credits) *lookup.Credits {
+	if credits == 0 {
+		return nil
+	}
+	return &credits
 }
 
 func (c *Client) change(ctx context.Context, id, verb string) (Batch, error) {

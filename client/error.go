@@ -23,6 +23,7 @@ const (
 	CodeTooLarge       = "payload_too_large"
 	CodeMediaType      = "unsupported_media_type"
 	CodeMismatch       = "idempotency_mismatch"
+	CodeCap            = "spend_cap" // in Errors, with CodeInsufficient: it is the key's monthly cap
 	CodeRateLimit      = "rate_limit_exceeded"
 	CodeUnavailable    = "provider_unavailable"
 	maxErrorBody       = 1 << 20

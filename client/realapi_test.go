@@ -190,6 +190,42 @@ func TestRealAPIPauseResumeCancel(t *testing.T) {
 	}
 }
 
+func TestRealAPICaps(t *testing.T) {
+	t.Parallel()
+	server := newRealServer(t)
+	c := server.customer(100 * lookup.Credit)
+	submission := realSubmission()
+	submission.MaxCredits = lookup.Credit // one row too few
+	b, err := c.Submit(t.Context(), submission)
+	if err != nil || *b.MaxCredits != lookup.Credit || b.Credits.Max != lookup.Credit {
+		t.Fatalf("submitted %+v, err %v", b, err)
+	}
+	name, most, none := "dearer", 2500*lookup.Credit/1000, lookup.Credits(0)
+	if b, err = c.ChangeBatch(t.Context(), b.ID, client.BatchChange{Name: &name, MaxCredits: &most}); err != nil || b.Name != name || *b.MaxCredits != most {
+		t.Errorf("raised: %+v, err %v", b, err)
+	}
+	if b, err = c.ChangeBatch(t.Context(), b.ID, client.BatchChange{MaxCredits: &none}); err != nil || b.Name != name || b.MaxCredits != nil {
+		t.Errorf("no cap: %+v, err %v", b, err)
+	}
+	admin := server.client(realAdminKey)
+	orgs, err := admin.Orgs(t.Context(), client.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := admin.CreateCappedKey(t.Context(), orgs.Data[0].ID, "capped", 500)
+	if err != nil || *key.MonthlyCap != 500 {
+		t.Errorf("made %+v, err %v", key, err)
+	}
+	ask := client.LookupRequest{Service: lookup.EmailFinder, Fields: map[string]string{"full_name": "Ada King", "domain": "new.example"}}
+	var refused *client.Error
+	if _, err := server.client(key.Secret).Lookup(t.Context(), ask); !errors.As(err, &refused) || refused.Status != 402 || refused.Errors[0].Code != client.CodeCap {
+		t.Errorf("over the key's cap: %#v", err)
+	}
+	if key, err = admin.SetKeyCap(t.Context(), orgs.Data[0].ID, key.ID, 0); err != nil || key.MonthlyCap != nil {
+		t.Errorf("no cap: %+v, err %v", key, err)
+	}
+}
+
 func TestRealAPILookupsAndCredits(t *testing.T) {
 	t.Parallel()
 	c := newRealServer(t).customer(1500)

@@ -32,6 +32,9 @@ type SubmitRequest struct {
 	// AcceptCatchAll also charges for addresses at domains that accept every
 	// address.
 	AcceptCatchAll bool
+	// MaxCredits is the most that the batch may be charged: there it pauses. 0: no
+	// cap.
+	MaxCredits lookup.Credits
 	// IdempotencyKey names the submission, so that it can be repeated by another
 	// process too; "" for one of this call only.
 	IdempotencyKey string
@@ -90,6 +93,9 @@ func (s SubmitRequest) form() (head, tail []byte, contentType string, err error)
 	}
 	if s.AcceptCatchAll {
 		fields = append(fields, [2]string{"accept_catch_all", strconv.FormatBool(true)})
+	}
+	if s.MaxCredits != 0 {
+		fields = append(fields, [2]string{"max_credits", s.MaxCredits.String()})
 	}
 	for _, field := range fields {
 		if field[1] == "" {

@@ -19,6 +19,7 @@ Commands of operators. They use the key in MAGPIE_ADMIN_KEY.
   org list              lists organizations
   key create ORG        makes an API key, which is shown once
   key list ORG          lists an organization's API keys
+  key cap ORG KEY N     sets how many credits an API key may be charged a month
   key revoke ORG KEY    ends an API key for good
   grant ORG CREDITS     grants credits
   audit                 proves that every credit adds up
@@ -63,7 +64,7 @@ Example:
 // verbs chooses by the first argument.
 func verbs(name string, actions map[string]action) action {
 	var known []string
-	for _, verb := range []string{"create", "list", "revoke"} {
+	for _, verb := range []string{"create", "list", "cap", "revoke"} {
 		if actions[verb] != nil {
 			known = append(known, verb)
 		}
@@ -125,26 +126,32 @@ func (s *session) listOrgs(ctx context.Context, args []string, o client.ListOpti
 
 var adminKeyCommand = command{
 	name:    "admin key",
-	summary: "makes, lists and revokes API keys",
-	help: `Usage: magpie admin key create ORG [--name NAME] [--json]
+	summary: "makes, lists, caps and revokes API keys",
+	help: `Usage: magpie admin key create ORG [--name NAME] [--monthly-cap CREDITS] [--json]
        magpie admin key list ORG [--json]
+       magpie admin key cap ORG KEY CREDITS [--json]
        magpie admin key revoke ORG KEY [--json]
 
-Makes an API key of an organization and shows it, once; lists its keys, or
-revokes one for good. KEY is the key's id (key_…), not the key itself.
+Makes an API key of an organization and shows it, once; lists its keys, sets how
+many credits one may be charged in a calendar month (UTC; "none" takes the cap
+away), or revokes one for good. KEY is the key's id (key_…), not the key itself.
 
 Flags:
-  --name NAME   what to call the key (default: "command line")
-  --json        answer as JSON
+  --name NAME             what to call the key (default: "command line")
+  --monthly-cap CREDITS   the most that its batches and lookups may be charged in
+                          a calendar month (default: no cap)
+  --json                  answer as JSON
 
 Example:
   magpie admin key create org_developer --name "nightly import"
 `,
 	prepare: func(s *session, flags *flag.FlagSet) action {
 		name := flags.String("name", "command line", "")
+		monthly := flags.String("monthly-cap", "", "")
 		return verbs("admin key", map[string]action{
-			"create": func(ctx context.Context, args []string) error { return s.createKey(ctx, args, *name) },
+			"create": func(ctx context.Context, args []string) error { return s.createKey(ctx, args, *name, *monthly) },
 			"list":   s.listKeys,
+			"cap":    s.capKey,
 			"revoke": s.revokeKey,
 		})
 	},
@@ -152,8 +159,12 @@ Example:
 
 const orgMissing = "the organization's id"
 
-func (s *session) createKey(ctx context.Context, args []string, name string) error {
+func (s *session) createKey(ctx context.Context, args []string, name, monthly string) error {
 	org, err := one(args, orgMissing, "magpie admin key create ORG (magpie admin org list shows ORG)")
+	if err != nil {
+		return err
+	}
+	most, err := parseCap(monthly, "--monthly-cap", "magpie admin key create ORG --monthly-cap 500")
 	if err != nil {
 		return err
 	}
@@ -161,12 +172,12 @@ func (s *session) createKey(ctx context.Context, args []string, name string) err
 	if err != nil {
 		return err
 	}
-	key, err := api.CreateKey(ctx, org, name)
+	key, err := api.CreateCappedKey(ctx, org, name, most)
 	if err != nil {
 		return err
 	}
 	return s.answer(key, func() {
-		s.table([][]string{{"id", key.ID}, {"name", key.Name}, {"key", key.Secret}})
+		s.table([][]string{{"id", key.ID}, {"name", key.Name}, {"key", key.Secret}, {"a month", capText(key.MonthlyCap)}})
 		s.say("warning", "the key is shown this once; keep it in a safe place")
 	})
 }
@@ -185,16 +196,39 @@ func (s *session) listKeys(ctx context.Context, args []string) error {
 		return err
 	}
 	return s.answer(keys, func() {
-		rows := [][]string{{"ID", "ENDS IN", "CREATED", "REVOKED", "NAME"}}
+		rows := [][]string{{"ID", "ENDS IN", "CREATED", "REVOKED", "A MONTH", "NAME"}}
 		for _, key := range keys.Data {
 			revoked := "no"
 			if key.RevokedAt != nil {
 				revoked = key.RevokedAt.UTC().Format(time.RFC3339)
 			}
-			rows = append(rows, []string{key.ID, key.Hint, key.CreatedAt.UTC().Format(time.RFC3339), revoked, key.Name})
+			rows = append(rows, []string{key.ID, key.Hint, key.CreatedAt.UTC().Format(time.RFC3339), revoked, capText(key.MonthlyCap), key.Name})
 		}
 		s.table(rows)
 	})
+}
+
+func (s *session) capKey(ctx context.Context, args []string) error {
+	const try = "magpie admin key cap ORG KEY 500 (magpie admin key list ORG shows KEY)"
+	if len(args) < 3 {
+		return wrong(try, "the organization's id, the key's id or the number of credits is missing")
+	}
+	if err := none(args[3:], try); err != nil {
+		return err
+	}
+	most, err := parseCap(args[2], "CREDITS", try)
+	if err != nil {
+		return err
+	}
+	api, err := s.operator()
+	if err != nil {
+		return err
+	}
+	key, err := api.SetKeyCap(ctx, args[0], args[1], most)
+	if err != nil {
+		return err
+	}
+	return s.answer(key, func() { s.table([][]string{{key.ID, key.Name, capText(key.MonthlyCap)}}) })
 }
 
 func (s *session) revokeKey(ctx context.Context, args []string) error {

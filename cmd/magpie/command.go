@@ -27,7 +27,7 @@ type action func(ctx context.Context, args []string) error
 func commands() []command {
 	return []command{
 		submitCommand, watchCommand, resultsCommand, batchesCommand,
-		pauseCommand, resumeCommand, cancelCommand,
+		pauseCommand, resumeCommand, cancelCommand, capCommand,
 		lookupCommand, creditsCommand,
 		adminOrgCommand, adminKeyCommand, adminGrantCommand, adminAuditCommand,
 		demoCommand, devCommand, simulateCommand, versionCommand,

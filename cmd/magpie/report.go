@@ -94,6 +94,9 @@ func (s *session) remedy(e *client.Error) string {
 	case client.CodePermissions:
 		return "admin commands use MAGPIE_ADMIN_KEY, all others MAGPIE_API_KEY; check that they are not swapped"
 	case client.CodeInsufficient:
+		if len(e.Errors) > 0 && e.Errors[0].Code == client.CodeCap {
+			return keyCapHint
+		}
 		return buyHint(e.BuyURL, e.CreditsRequired)
 	case client.CodeMediaType:
 		return "say what the file is: --format csv, ndjson or json"
@@ -108,6 +111,9 @@ func (s *session) remedy(e *client.Error) string {
 	}
 	return ""
 }
+
+// keyCapHint says how a key's cap is raised.
+const keyCapHint = "an operator raises the key's monthly cap with: magpie admin key cap ORG KEY CREDITS"
 
 // buyHint says how credits are bought.
 func buyHint(buyURL string, needed *lookup.Credits) string {

@@ -33,6 +33,7 @@ Flags:
   --name NAME              what to call the batch (default: the file's name)
   --mapping FIELD=COLUMN   the file's column for a field, where its name does not
                            say so; may be given several times
+  --max-credits CREDITS    pause the batch when so much has been charged for it
   --accept-catch-all       also pay for addresses at domains that accept all
   --format FORMAT          csv, ndjson or json (default: by the file's ending;
                            csv for stdin)
@@ -49,6 +50,7 @@ Example:
 		flags.BoolVar(&r.watch, "watch", false, "")
 		flags.StringVar(&r.name, "name", "", "")
 		flags.Func("mapping", "", r.addMapping)
+		flags.StringVar(&r.most, "max-credits", "", "")
 		flags.BoolVar(&r.catchAll, "accept-catch-all", false, "")
 		flags.StringVar(&r.format, "format", "", "")
 		flags.StringVar(&r.key, "idempotency-key", "", "")
@@ -58,9 +60,9 @@ Example:
 
 // submission is what was asked for on the command line.
 type submission struct {
-	service, name, format, key string
-	mapping                    map[string]string
-	watch, catchAll            bool
+	service, name, format, key, most string
+	mapping                          map[string]string
+	watch, catchAll                  bool
 }
 
 func (r submission) addMapping(text string) error {
@@ -93,13 +95,17 @@ func (s *session) submit(ctx context.Context, r submission, args []string) error
 	if err := checkMapping(service, r.mapping); err != nil {
 		return err
 	}
+	most, err := parseCap(r.most, "--max-credits", submitExample+" --max-credits 500")
+	if err != nil {
+		return err
+	}
 	api, err := s.customer()
 	if err != nil {
 		return err
 	}
 	q := client.SubmitRequest{
 		Service: service, Reader: s.stdin, ContentType: media, Name: r.name,
-		Mapping: r.mapping, AcceptCatchAll: r.catchAll, IdempotencyKey: r.key,
+		Mapping: r.mapping, AcceptCatchAll: r.catchAll, MaxCredits: most, IdempotencyKey: r.key,
 	}
 	if file == "-" {
 		if media == "" {

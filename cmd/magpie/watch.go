@@ -19,8 +19,8 @@ var watchCommand = command{
 
 Follows a batch and shows its progress on stderr. Exits with 0 when it has
 completed, 1 when it was cancelled or paused by somebody, and 3 when it is
-paused for credits; then it says how many are needed. Stopping to watch does not
-stop the batch.
+paused for credits or at a cap; then it says how many are needed. Stopping to
+watch does not stop the batch.
 
 Flags:
   --wait   keep waiting while the batch is paused
@@ -101,8 +101,10 @@ func verdict(b client.Batch, wait bool) (ended bool, err error) {
 		return true, failed("what was found stays: magpie results "+b.ID, errors.New("the batch was cancelled"))
 	case b.Status != client.Paused || wait:
 		return false, nil
-	case b.PauseReason == client.PausedForCredits && b.Credits.Needed == 0:
-		return false, nil // credits have arrived; it goes on in a moment
+	case b.PauseReason != client.PausedByUser && b.Credits.Needed == 0:
+		return false, nil // credits or room have arrived; it goes on in a moment
+	case b.PauseReason == client.PausedAtCap:
+		return true, &failure{exitPaused, fmt.Errorf("the batch is paused at a spending cap: all its rows can cost %s credits more", b.Credits.Needed), raiseHint(b)}
 	case b.PauseReason == client.PausedForCredits:
 		return true, &failure{
 			exitPaused, fmt.Errorf("the batch is paused: it needs %s credits more, then it goes on by itself", b.Credits.Needed),
@@ -110,6 +112,14 @@ func verdict(b client.Batch, wait bool) (ended bool, err error) {
 		}
 	}
 	return true, failed("try: magpie resume "+b.ID, errors.New("the batch was paused by somebody"))
+}
+
+// raiseHint says how a batch at its cap, or at its key's, gets on.
+func raiseHint(b client.Batch) string {
+	if b.MaxCredits == nil {
+		return keyCapHint
+	}
+	return "raise its cap with: magpie cap " + b.ID + " " + (max(b.Credits.Charged, *b.MaxCredits) + b.Credits.Needed).String() + " (unless it is its key's that is reached)"
 }
 
 // summary writes what became of a batch.
@@ -125,6 +135,9 @@ func (s *session) summary(b client.Batch) {
 		{"invalid", number(b.Rows.Invalid)}, {"failed", number(b.Rows.Failed)},
 		{"duplicate", number(b.Rows.Duplicate)}, {"reused", number(b.Rows.Reused)},
 		{"charged", b.Credits.Charged.String() + " credits"},
+	}
+	if b.MaxCredits != nil {
+		rows = append(rows, []string{"cap", b.MaxCredits.String() + " credits"})
 	}
 	if b.Credits.Needed > 0 {
 		rows = append(rows, []string{"needed", b.Credits.Needed.String() + " credits"})
