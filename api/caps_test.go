@@ -65,8 +65,8 @@ func TestCapOfABatch(t *testing.T) {
 	h.run(id)
 	want("at its cap", "paused", "spend_cap", 4, 4, 4)
 	h.postJSON("/admin/v1/orgs/"+h.org+"/grants", `{"source":"adjustment","credits":100}`, admin).want(201)
-	if _, err := h.db.ResumeWaiting(t.Context(), h.org, id, h.clock.now()); err != nil {
-		t.Fatal(err)
+	if _, resumed, err := h.db.ResumeWaiting(t.Context(), h.org, id, h.clock.now()); err != nil || resumed {
+		t.Fatalf("resumed %t, %v", resumed, err)
 	}
 	want("after a grant", "paused", "spend_cap", 4, 4, 4)
 
@@ -78,7 +78,7 @@ func TestCapOfABatch(t *testing.T) {
 		t.Errorf("woken %q", h.dispatcher.woken)
 	}
 	want("raised", "paused", "spend_cap", 4, 6, 2)
-	if b, err := h.db.ResumeWaiting(t.Context(), h.org, id, h.clock.now()); err != nil || b.Status != store.Running {
+	if b, resumed, err := h.db.ResumeWaiting(t.Context(), h.org, id, h.clock.now()); err != nil || !resumed || b.Status != store.Running {
 		t.Fatalf("%s, %v", b.Status, err)
 	}
 	h.patch(target, `{"max_credits":2}`).want(200) // below what is spent, while it runs

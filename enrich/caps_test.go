@@ -37,11 +37,11 @@ func (b *bench) setCap(id string, most lookup.Credits) {
 // resume lets a waiting batch run if it may, and says whether it does.
 func (b *bench) resume(id string) bool {
 	b.t.Helper()
-	batch, err := b.db.ResumeWaiting(b.t.Context(), org, id, b.clock.Now())
+	_, resumed, err := b.db.ResumeWaiting(b.t.Context(), org, id, b.clock.Now())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return batch.Status == store.Running
+	return resumed
 }
 
 func (b *bench) wantPaused(id, reason string, charged lookup.Credits) {

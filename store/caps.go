@@ -106,15 +106,19 @@ func (b Batch) Waits() bool {
 }
 
 // ResumeWaiting is [DB.ResumeBatch] for a batch that waits for credits or room. One
-// that its owner has paused since, or that is at a cap, is left alone.
-func (d *DB) ResumeWaiting(ctx context.Context, org, id string, now time.Time) (Batch, error) {
-	return d.resume(ctx, org, id, func(tx *Tx, b Batch) (bool, error) {
+// that its owner has paused since, or that is at a cap, is left alone. It reports
+// whether the batch was resumed.
+func (d *DB) ResumeWaiting(ctx context.Context, org, id string, now time.Time) (b Batch, resumed bool, err error) {
+	b, err = d.resume(ctx, org, id, func(tx *Tx, b Batch) (bool, error) {
+		resumed = false
 		if !b.Waits() {
 			return false, nil
 		}
 		room, err := Room(ctx, tx, b, now)
-		return room >= b.Price, err
+		resumed = err == nil && room >= b.Price
+		return resumed, err
 	})
+	return b, resumed && err == nil, err
 }
 
 // ExplainPause changes why a waiting batch is paused: it has got credits, say, and

@@ -297,7 +297,7 @@ func TestCreditsDoNotResumeWhatTheOwnerPaused(t *testing.T) {
 		if _, err := db.PauseBatch(t.Context(), a, id, start); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := db.ResumeWaiting(t.Context(), a, id, start); err != nil || b.Status != store.Paused || b.PauseReason != store.PauseUser {
+		if b, resumed, err := db.ResumeWaiting(t.Context(), a, id, start); err != nil || resumed || b.Status != store.Paused || b.PauseReason != store.PauseUser {
 			t.Errorf("%s (%s), %v; want it paused by its owner", b.Status, b.PauseReason, err)
 		}
 	})

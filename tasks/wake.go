@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -98,11 +99,11 @@ func (r *Runner) resumeOf(ctx context.Context, org string, waiting []store.Batch
 		return 0, err
 	}
 	for _, b := range ready[:min(len(ready), wakeMost)] {
-		b, err := r.db.ResumeWaiting(ctx, org, b.ID, r.now())
+		b, did, err := r.db.ResumeWaiting(ctx, org, b.ID, r.now())
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 			continue // it ended meanwhile
 		}
-		if err == nil && b.Status != store.Paused {
+		if did {
 			r.log.InfoContext(ctx, "batch resumed: credits or room arrived", "batch", b.ID, "org", org)
 			resumed++
 			err = r.start(ctx, b)
@@ -118,7 +119,9 @@ func (r *Runner) resumeOf(ctx context.Context, org string, waiting []store.Batch
 // more of them than the credits last for if each takes all it can use. A unit is
 // left for each batch that runs: one that was resumed may not have held it yet.
 func (r *Runner) ready(ctx context.Context, org string, waiting []store.Batch) (ready []store.Batch, _ error) {
-	slices.SortFunc(waiting, func(a, b store.Batch) int { return a.PausedAt.Compare(b.PausedAt) })
+	slices.SortFunc(waiting, func(a, b store.Batch) int {
+		return cmp.Or(a.PausedAt.Compare(b.PausedAt), cmp.Compare(a.ID, b.ID))
+	})
 	balance, err := r.books.Balance(ctx, org)
 	if err != nil {
 		return nil, err

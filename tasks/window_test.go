@@ -268,3 +268,34 @@ func TestLongFirstChunkIsNotEnqueuedTwice(t *testing.T) {
 		sweep(0, 2)
 	})
 }
+
+// Of several processes one resumes batches of an organization at a time.
+func TestOneProcessWakes(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		may := func(org string, pause int) bool {
+			t.Helper()
+			n, err := wakeScript.Run(t.Context(), rdb, []string{wakingKey}, org, pause).Int()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n == 1
+		}
+		for i, step := range []struct {
+			org   string
+			pause int
+			want  bool
+		}{{"a", 30_000, true}, {"a", 30_000, false}, {"b", 0, true}, {"b", 30_000, true}, {"b", 0, false}} {
+			if got := may(step.org, step.pause); got != step.want {
+				t.Errorf("step %d: %t", i, got)
+			}
+		}
+		// The clock ran ahead and went back.
+		if err := rdb.HSet(t.Context(), wakingKey, "a", "9000000000000").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if !may("a", 0) {
+			t.Error("nobody resumes batches until the clock is there again")
+		}
+	})
+}
