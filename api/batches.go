@@ -19,16 +19,16 @@ type batchBody struct {
 	ID            string          `json:"id"`
 	Name          string          `json:"name"`
 	Service       lookup.Service  `json:"service"`
-	Status        store.Status    `enum:"accepted,running,paused,completed,cancelled"    json:"status"`
+	Status        store.Status    `enum:"accepted,running,paused,completed,cancelled"                                          json:"status"`
 	PauseReason   *string         `doc:"Set while paused: insufficient_credits, spend_cap (its own cap or its key's) or user." json:"pause_reason"`
 	Rows          rowsBody        `json:"rows"`
 	Credits       spendBody       `json:"credits"`
-	MaxCredits    *lookup.Credits `doc:"The batch's cap: at most so much is charged; null: no cap." json:"max_credits"`
+	MaxCredits    *lookup.Credits `doc:"The batch's cap: at most so much is charged; null: no cap."                            json:"max_credits"`
 	CreatedAt     time.Time       `json:"created_at"`
 	StartedAt     *time.Time      `json:"started_at"`
 	FinishedAt    *time.Time      `json:"finished_at"`
-	RowsPerSecond *float64        `doc:"Since it was started; set while it runs."        json:"rows_per_second"`
-	ETASeconds    *float64        `doc:"At that speed; set while it runs."               json:"eta_seconds"`
+	RowsPerSecond *float64        `doc:"Since it was started; set while it runs."                                              json:"rows_per_second"`
+	ETASeconds    *float64        `doc:"At that speed; set while it runs."                                                     json:"eta_seconds"`
 }
 
 type rowsBody struct {
@@ -44,8 +44,8 @@ type rowsBody struct {
 
 type spendBody struct {
 	Charged lookup.Credits `json:"charged"`
-	Held    lookup.Credits `doc:"Set aside for rows being asked now."              json:"held"`
-	Max     lookup.Credits `doc:"The most the batch can cost, under its cap." json:"max"`
+	Held    lookup.Credits `doc:"Set aside for rows being asked now."                                                       json:"held"`
+	Max     lookup.Credits `doc:"The most the batch can cost, under its cap."                                               json:"max"`
 	Needed  lookup.Credits `doc:"What is missing for all its rows, while it is paused: of credits, or of room under a cap." json:"needed"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/magpie-hq/magpie/api"
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 // Every way to send the same rows makes the same batch.
@@ -251,5 +252,33 @@ func TestListBatches(t *testing.T) {
 	}
 	for query, param := range map[string]string{"limit=0": "limit", "limit=201": "limit", "limit=x": "limit", "status=intake": "status", "service=x": "service", "cursor=x": "cursor", "page=2": "page"} {
 		h.get("/v1/batches?"+query).wantProblem(400, "validation_error", param)
+	}
+}
+
+// A batch costs what it was accepted at, whatever the price is when it runs.
+func TestPriceIsFrozenInABatch(t *testing.T) {
+	t.Parallel()
+	var cfg api.Config
+	var deps api.Deps
+	h := newHouse(t, func(c *api.Config, d *api.Deps) {
+		c.Prices = map[lookup.Service]lookup.Credits{lookup.EmailFinder: lookup.Credit / 2}
+		cfg, deps = *c, *d
+	})
+	accepted := h.postCSV(finder, eight).want(202)
+	target := "/v1/batches/" + accepted.text("id")
+	h.runChunk(accepted.text("id"), 0)
+	cfg.Prices = map[lookup.Service]lookup.Credits{lookup.EmailFinder: 3 * lookup.Credit}
+	var err error
+	if h.handler, err = api.New(cfg, deps); err != nil {
+		t.Fatal(err)
+	}
+	h.run(accepted.text("id"))
+	done := h.get(target).want(200)
+	if accepted.at("credits.max") != 4.0 || done.at("credits.max") != 4.0 || done.at("credits.charged") != 4.0 || done.text("status") != "completed" {
+		t.Errorf("accepted %s, done %s", accepted.Body, done.Body)
+	}
+	h.postJSON("/v1/lookups/email-finder", `{"full_name":"Ada King","domain":"new.example"}`).want(200)
+	if c := h.get("/v1/credits"); c.at("available") != 93.0 {
+		t.Errorf("credits: %s", c.Body)
 	}
 }

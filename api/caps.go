@@ -63,8 +63,8 @@ func parseCap(name, text string) (lookup.Credits, error) {
 
 // batchChange is what of a batch can be changed.
 type batchChange struct {
-	Name       *string  `doc:"What to call the batch."                          json:"name,omitempty"        maxLength:"200"`
-	MaxCredits spendCap `doc:"At most so much is charged for it; null: no cap." json:"max_credits,omitempty"`
+	Name       *string  `doc:"What to call the batch."                          json:"name,omitempty"       maxLength:"200"`
+	MaxCredits spendCap `doc:"At most so much is charged for it; null: no cap." json:"max_credits,omitzero"`
 }
 
 type changeBatchInput struct {

@@ -15,8 +15,8 @@ import (
 type keyBody struct {
 	ID         string          `json:"id"`
 	Name       string          `json:"name"`
-	Secret     string          `doc:"The key itself, in the answer that makes it and never again." json:"key,omitempty"`
-	Hint       string          `doc:"Its last four characters."                                    json:"hint"`
+	Secret     string          `doc:"The key itself, in the answer that makes it and never again."             json:"key,omitempty"`
+	Hint       string          `doc:"Its last four characters."                                                json:"hint"`
 	MonthlyCap *lookup.Credits `doc:"At most so much is charged to it in a calendar month, UTC; null: no cap." json:"monthly_cap"`
 	CreatedAt  time.Time       `json:"created_at"`
 	RevokedAt  *time.Time      `json:"revoked_at"`
@@ -28,8 +28,8 @@ func keyOut(k store.Key) (keyBody, error) {
 
 // keyRequest makes a key.
 type keyRequest struct {
-	Name       string   `doc:"1 to 200 characters." json:"name" maxLength:"200" minLength:"1"`
-	MonthlyCap spendCap `doc:"At most so much is charged to the key in a calendar month, UTC; null: no cap." json:"monthly_cap,omitempty"`
+	Name       string   `doc:"1 to 200 characters."                                                          json:"name"                 maxLength:"200" minLength:"1"`
+	MonthlyCap spendCap `doc:"At most so much is charged to the key in a calendar month, UTC; null: no cap." json:"monthly_cap,omitzero"`
 }
 
 // keyChange is what of a key can be changed.

@@ -23,7 +23,7 @@ const (
 )
 
 // payload is a JSON body, read strictly into T: names are case-sensitive, and
-// unknown ones are refused. Fields of T without omitempty are required.
+// unknown ones are refused. Fields of T without omitempty or omitzero are required.
 type payload[T any] struct {
 	value T
 	hash  []byte // of the bytes sent
@@ -96,7 +96,7 @@ func decode(raw []byte, into any) error {
 			if err := json.Unmarshal(value, target.Field(i).Addr().Interface()); err != nil {
 				faults = append(faults, fieldError{name, codeValidation, "want " + wanted(target.Field(i).Interface())})
 			}
-		case !strings.Contains(options, "omitempty"):
+		case !strings.HasPrefix(options, "omit"):
 			faults = append(faults, fieldError{name, codeValidation, "is missing; want " + wanted(target.Field(i).Interface())})
 		}
 	}

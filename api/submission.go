@@ -38,7 +38,7 @@ type submitRequest struct {
 	Rows           []json.RawMessage `doc:"One object a row, with any fields; values are texts, numbers, booleans or null. row_id names a row." json:"rows"                       nullable:"false"`
 	Name           string            `doc:"What to call the batch."                                                                             json:"name,omitempty"             maxLength:"200"`
 	Mapping        map[string]string `doc:"The caller's name of a field of the query, where it is another."                                     json:"mapping,omitempty"`
-	MaxCredits     spendCap          `doc:"At most so much is charged for the batch, which pauses there; null: no cap." json:"max_credits,omitempty"`
+	MaxCredits     spendCap          `doc:"At most so much is charged for the batch, which pauses there; null: no cap."                         json:"max_credits,omitzero"`
 	AcceptCatchAll bool              `doc:"Also charge for addresses at domains that accept every address."                                     json:"accept_catch_all,omitempty"`
 }
 

@@ -62,6 +62,11 @@ func (b *bench) hold(id string, units int64) ledger.Hold {
 
 // charge closes a hold in SQL, without telling the gate.
 func (b *bench) charge(id string, units int64, held ledger.Hold) (books.Standing, error) {
+	return b.chargeThen(id, units, held, nil)
+}
+
+// chargeThen is charge in a transaction that ends with an error, if there is one.
+func (b *bench) chargeThen(id string, units int64, held ledger.Hold, then error) (books.Standing, error) {
 	var s books.Standing
 	closing := books.Closing{
 		Hold: id, Org: org, Kind: books.Charge, Service: lookup.EmailFinder, Generation: held.Generation, Slices: held.Slices,
@@ -74,7 +79,7 @@ func (b *bench) charge(id string, units int64, held ledger.Hold) (books.Standing
 			return err
 		}
 		s.Charged = closing.Charged()
-		return books.Post(b.t.Context(), tx, closing, time.Now())
+		return errors.Join(books.Post(b.t.Context(), tx, closing, time.Now()), then)
 	})
 	return s, err
 }
@@ -208,6 +213,37 @@ func TestChargeAndSettle(t *testing.T) {
 			t.Errorf("%+v, %v; want %+v to stand", again, err, standing)
 		}
 		b.want(7000, 0, 3000)
+	})
+}
+
+// A charge burns its lots and lowers the account together, or neither: not when
+// its transaction is lost after that, and not again when it is repeated.
+func TestLotsAndAccountAreBurntTogether(t *testing.T) {
+	t.Parallel()
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		b := newBench(t, rdb, db)
+		b.grant(10_000, "")
+		want := func(left lookup.Credits) {
+			t.Helper()
+			var account, lots lookup.Credits
+			err := b.db.QueryRowContext(t.Context(), `SELECT available, (SELECT SUM(remaining) FROM lots WHERE lots.org = accounts.org) FROM accounts WHERE org = ?`, org).
+				Scan(&account, &lots)
+			if err != nil || account != left || lots != left {
+				t.Errorf("the account has %s and its lots have %s, %v; want %s", account, lots, err, left)
+			}
+		}
+		held := b.hold("h1", 4)
+		lost := errors.New("the commit is lost")
+		if _, err := b.chargeThen("h1", 3, held, lost); !errors.Is(err, lost) {
+			t.Fatal(err)
+		}
+		want(10_000)
+		for range 3 {
+			if _, err := b.charge("h1", 3, held); err != nil {
+				t.Fatal(err)
+			}
+			want(7000)
+		}
 	})
 }
 
