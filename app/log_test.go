@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,32 @@ func TestLogJoinsRequestsTasksAndCalls(t *testing.T) {
 	}
 	if answer.Outcome == nil {
 		t.Error("the lookup has no outcome")
+	}
+}
+
+// An organization that falls below its threshold is in the log, once, and counted.
+func TestLowBalanceIsLogged(t *testing.T) {
+	t.Parallel()
+	d, a, customer := embedded(t, slog.LevelWarn)
+	if _, err := customer.SetLowBalance(t.Context(), 1000*lookup.Credit); err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []string{"+44 20 7946 0018", "+41 44 668 18 01"} {
+		_, err := customer.Lookup(t.Context(), client.LookupRequest{Service: lookup.MobileValidation, Fields: map[string]string{"number": number}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	metrics := string(get(t, a.OpsURL()+"/metrics", http.StatusOK))
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	line := d.one("an organization runs out of credits", func(l logged) bool { return l.text("event") == "credits.low" })
+	if line.text("level") != "WARN" || line.text("org") != "org_developer" {
+		t.Errorf("%v", line)
+	}
+	if !strings.Contains(metrics, `magpie_credit_events_total{event="credits.low"} 1`) {
+		t.Error("the event is not counted")
 	}
 }
 

@@ -44,7 +44,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "magpie_holds_settled_total", Help: "Holds settled by who held them; the sweeper settles the others.",
 		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "magpie_holds_refused_total", Help: "Holds refused for lack of credits.",
+			Name: "magpie_holds_refused_total", Help: "Holds refused: too few credits, at a cap, or above the share of batches.",
 		}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "magpie_commits_fenced_total", Help: "Commits rolled back because the account was loaded again.",

@@ -153,15 +153,6 @@ func (t *Tenant) Room(ctx context.Context, b Batch, now time.Time) (room lookup.
 	return room, err
 }
 
-// Spent is the package's Spent of the organization.
-func (t *Tenant) Spent(ctx context.Context, scope string) (spent lookup.Credits, err error) {
-	err = t.Read(ctx, func(q Queryer) error {
-		spent, err = Spent(ctx, q, t.org, scope)
-		return err
-	})
-	return spent, err
-}
-
 // BeginUpload is [DB.BeginUpload] of a batch of the organization's.
 func (t *Tenant) BeginUpload(ctx context.Context, b Batch) (*Upload, error) {
 	b.Org = t.org

@@ -25,7 +25,7 @@ const (
 	repairWorker = "worker_taken_over" // a silent worker
 	repairRound  = "round_voided"      // a round that nobody runs any more
 	repairWindow = "window_rebuilt"    // a batch that its window did not have
-	repairBatch  = "batch_resumed"     // a batch whose wake-up was lost
+	repairBatch  = "batch_resumed"     // a batch whose wake-up was lost, or that waited its turn
 	repairGate   = "gate_mended"       // an overdue hold, or an account in which the gate was behind
 )
 
