@@ -15,6 +15,9 @@
 // when somebody asks ([Books.Grants]), by the gate's own order. What is left of
 // a lot is breakage once no hold of before its end can be open any more.
 //
+// That an account runs low is an event, written with the level that SQL remembers
+// and told once a crossing to a [Watcher].
+//
 // It does not decide what is charged: packages enrich and store do, inside the
 // same transaction. It does not decide when a cycle ends or who has paid.
 package books

@@ -10,7 +10,8 @@
 // has row-level security (migration 00002), and one of the tests fails for a
 // table without. SQLite has no such wall.
 //
-// It makes no decision about a batch's life: packages enrich and tasks do, and
-// it never talks to Redis. Times are stored as Unix milliseconds, amounts as
+// It makes no decision about a batch's life: packages enrich and tasks do. Only
+// whether a cap leaves room is worked out here ([Room]), where what is spent is. It
+// never talks to Redis. Times are stored as Unix milliseconds, amounts as
 // millicredits, inputs and results as one JSON document a chunk and round.
 package store

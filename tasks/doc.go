@@ -7,6 +7,10 @@
 // has no more chunks of a service outstanding than its window allows, however
 // many batches it splits them into. Tasks carry references only, never rows.
 //
+// Batches that are paused for credits or at a cap are resumed when there is
+// something for them: longest-waiting first, a few at a time, and no more of them
+// than the credits are for.
+//
 // The truth about a batch is in SQL, in the chunks' rounds. Windows and queues
 // can be lost at any time: the sweeper on every worker restores them. A task
 // may be delivered twice; its round makes the second delivery harmless.

@@ -122,11 +122,12 @@ func (r *Runner) ready(ctx context.Context, org string, waiting []store.Batch) (
 	slices.SortFunc(waiting, func(a, b store.Batch) int {
 		return cmp.Or(a.PausedAt.Compare(b.PausedAt), cmp.Compare(a.ID, b.ID))
 	})
-	balance, err := r.books.Balance(ctx, org)
+	// Who runs before the balance: one that pauses in between has used it up.
+	running, err := store.ListBatches(ctx, r.db, store.BatchFilter{Org: org, Statuses: []store.Status{store.Accepted, store.Running}})
 	if err != nil {
 		return nil, err
 	}
-	running, err := store.ListBatches(ctx, r.db, store.BatchFilter{Org: org, Statuses: []store.Status{store.Accepted, store.Running}})
+	balance, err := r.books.Balance(ctx, org)
 	if err != nil {
 		return nil, err
 	}
