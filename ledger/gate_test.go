@@ -172,6 +172,9 @@ func TestHoldRefusesNonsense(t *testing.T) {
 		"least over want": func(r *ledger.HoldRequest) { r.Least = r.Want + 1 },
 		"negative price":  func(r *ledger.HoldRequest) { r.Price = -1 },
 		"no life":         func(r *ledger.HoldRequest) { r.Life = 0 },
+		"limit of what is only held": func(r *ledger.HoldRequest) {
+			r.Scopes = []ledger.Scope{{Name: "batches", Limit: 1, Share: 500, HeldOnly: true}}
+		},
 	} {
 		r := request("a", 1)
 		spoil(&r)

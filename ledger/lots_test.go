@@ -279,6 +279,32 @@ func TestShareOfTheBalance(t *testing.T) {
 	})
 }
 
+// Batches share what they hold together; nothing is charged to that.
+func TestShareOfAllBatches(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		gate := loaded(t, rdb, 10_000)
+		of := func(batch string) ledger.HoldRequest {
+			r := request(batch, 4)
+			r.Scopes = []ledger.Scope{{Name: "batch:" + batch}, {Name: "batches", Share: 500, HeldOnly: true}}
+			return r
+		}
+		one, two := hold(t, gate, of("one")), hold(t, gate, of("two"))
+		if one.Units != 4 || two.Units != 1 || !slices.Equal(one.Scopes, []string{"batch:one"}) {
+			t.Errorf("%+v and %+v, want 4 and 1 units", one, two)
+		}
+		if again := hold(t, gate, of("one")); !slices.Equal(again.Scopes, one.Scopes) {
+			t.Errorf("a repeat counts in %q", again.Scopes)
+		}
+		settle(t, gate, "one", 2000, 1)
+		for scope, want := range map[string]int64{"batch:one": 2000, "batch:two": 1000, "batches": 0, "#batches": 1000} {
+			if used, err := gate.Used(t.Context(), org, scope); err != nil || used != want {
+				t.Errorf("%s uses %d, %v; want %d", scope, used, err, want)
+			}
+		}
+	})
+}
+
 // An account falls below its threshold once, and again only after it rose well
 // above it. Holds that are released again do not count.
 func TestLowBalanceOncePerCrossing(t *testing.T) {

@@ -102,7 +102,7 @@ var (
 	pauseCommand = changeCommand("pause", "pauses a batch", (*client.Client).Pause,
 		"Pauses a batch: rows being asked now are finished, and no others are begun\nuntil 'magpie resume'.")
 	resumeCommand = changeCommand("resume", "goes on with a paused batch", (*client.Client).Resume,
-		"Goes on with a paused batch. One that is paused for credits also goes on by\nitself when credits arrive.")
+		"Goes on with a paused batch. One that is paused for credits or at a cap\nalso goes on by itself, when credits arrive or the cap is raised.")
 	cancelCommand = changeCommand("cancel", "ends a batch for good", (*client.Client).Cancel,
 		"Ends a batch for good. What was found stays and can be downloaded; the other\nrows are not asked.")
 )

@@ -7,7 +7,7 @@
 // line begins with error:, warning: or hint:, apart from the progress of a
 // batch and the log of a server; --json writes the answer of any command as JSON that only ever gains
 // fields; it exits with 0 when done, 1 when it failed, 2 when it was used
-// wrongly and 3 when a batch is paused for credits; and no data can write
+// wrongly and 3 when a batch is paused for credits or at a cap; and no data can write
 // control characters to a terminal.
 //
 // It builds nothing itself: processes come from package app, requests from

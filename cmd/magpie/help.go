@@ -43,7 +43,7 @@ Environment:
 Where a key is not set and the server is on this machine, the keys of a
 'magpie dev' that runs in the same folder are used (./.magpie/keys.json).
 
-Exit codes: 0 done, 1 failed, 2 used wrongly, 3 paused for credits.
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 paused for credits or at a cap.
 
 Example, with 'magpie dev' running in the same folder:
   magpie lookup mobile-validation number="+44 20 7946 0018"

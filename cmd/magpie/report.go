@@ -17,7 +17,7 @@ const (
 	exitDone = iota
 	exitFailed
 	exitUsage
-	exitPaused // for credits
+	exitPaused // for credits or at a cap
 )
 
 // failure is an error with a remedy.
