@@ -1,5 +1,5 @@
--- holds.lua is put between account.lua and the scripts that open, extend and close holds. What it reads and writes of
--- the scopes is in KEYS[2]; it uses no other keys and no ARGV. By itself it returns nothing.
+-- holds.lua is put between account.lua and the scripts that open, extend and close holds. It uses the KEYS[1], the account,
+-- and KEYS[2], its scopes, of those that open and close; no other keys and no ARGV. By itself it returns nothing.
 
 -- holdof returns nil if there is no hold, and nil and the script's answer if there is no telling. A hold is
 --   "c captured" once closed, else "o generation units price opened|lot:amount;…|counter …"

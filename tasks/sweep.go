@@ -96,8 +96,12 @@ func (r *Runner) takeOver(ctx context.Context) error {
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		if err := r.rdb.ZRem(ctx, workersKey, worker).Err(); err != nil {
+		removed, err := r.rdb.ZRem(ctx, workersKey, worker).Result()
+		if err != nil {
 			return fmt.Errorf("tasks: take over: %w", err)
+		}
+		if removed == 0 {
+			continue // it was taken over from before, by others or since our last beat
 		}
 		r.cfg.Metrics.repaired(repairWorker, 1)
 		r.log.InfoContext(ctx, "took over from a silent worker", "silent", worker)
