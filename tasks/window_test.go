@@ -10,9 +10,11 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/internal/testredis"
 	"github.com/magpie-hq/magpie/internal/teststore"
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -298,4 +300,36 @@ func TestOneProcessWakes(t *testing.T) {
 			t.Error("nobody resumes batches until the clock is there again")
 		}
 	})
+}
+
+// A batch that was resumed for the last credit has not held it yet, since every
+// worker is busy: no other is resumed for the same credit.
+func TestCreditOfAResumedBatchIsLeftToIt(t *testing.T) {
+	t.Parallel()
+	rdb, db, log := testredis.Mini(t), teststore.SQLite(t), slog.New(slog.DiscardHandler)
+	stored(t, db, 1, 1)
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE batches SET price = 1000, status = 'paused', pause_reason = ?, paused_at = 1`, store.PauseCredits)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := books.New(db, ledger.New(rdb), log, time.Now)
+	if _, _, err := b.Grant(t.Context(), books.Grant{Org: "org_a", Source: books.Purchase, Amount: lookup.Credit}); err != nil {
+		t.Fatal(err)
+	}
+	r := NewRunner(Config{}, NewDispatcher(rdb, db, 4, log), nil, b, time.Now) // not started: nobody works
+	for _, want := range []int{1, 0} {
+		waiting, err := store.ListBatches(t.Context(), db, store.BatchFilter{Statuses: []store.Status{store.Paused}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resumed, err := r.resumeWaiting(t.Context(), waiting); err != nil || resumed != want {
+			t.Errorf("%d resumed, %v; want %d", resumed, err, want)
+		}
+		if err := rdb.Del(t.Context(), wakingKey).Err(); err != nil { // its time has passed
+			t.Fatal(err)
+		}
+	}
 }
