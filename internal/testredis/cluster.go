@@ -23,9 +23,9 @@ func Cluster(t testing.TB) *redis.ClusterClient {
 	var nodes []*redis.Client
 	var addresses []string
 	for range 3 {
-		port := freePort(t)
+		port := FreePort(t)
 		server, err := launch("--cluster-enabled", "yes", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-			"--cluster-port", strconv.Itoa(freePort(t)), "--databases", "1")
+			"--cluster-port", strconv.Itoa(FreePort(t)), "--databases", "1")
 		switch {
 		case err != nil:
 			t.Fatalf("testredis: %v", err)
@@ -45,7 +45,7 @@ func Cluster(t testing.TB) *redis.ClusterClient {
 }
 
 // freePort is a port that nobody listens on now.
-func freePort(t testing.TB) int {
+func FreePort(t testing.TB) int {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

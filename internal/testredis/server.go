@@ -19,11 +19,12 @@ import (
 // binary goes: at its end, by a panic, a time limit or kill -9. The shell closes
 // its output, so that the server is the only one to hold it, and outlives an
 // interrupt from the keyboard to tidy up.
-const guard = `trap "" INT; "$@" & exec >&-; read -r _; kill -9 $!; rm -rf "$dir"`
+const guard = `trap "" INT; "$@" & exec >&-; read -r _; kill -9 $!; wait $!; rm -rf "$dir"`
 
 // process is a running server.
 type process struct {
 	socket   string
+	cmd      *exec.Cmd
 	lifeline io.WriteCloser // guard's input; held here, for a pipe that nothing refers to gets closed
 }
 
@@ -31,24 +32,32 @@ type process struct {
 // no Redis is installed.
 var start = sync.OnceValues(func() (*process, error) { return launch() })
 
-// launch runs a Redis with further options.
+// launch runs a Redis with further options, in a folder that goes with it.
 func launch(options ...string) (*process, error) {
-	program := find()
-	if program == "" {
+	if find() == "" {
 		return nil, nil //nolint:nilnil // an installation without Redis is no error here; missing decides
 	}
 	dir, err := os.MkdirTemp("", "testredis-")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the server: %w", err)
 	}
+	return launchIn(dir, false, options...)
+}
+
+// launchIn runs a Redis in a folder that is kept when the server ends, or not.
+func launchIn(dir string, keep bool, options ...string) (*process, error) {
 	socket := filepath.Join(dir, "redis.sock")
 	// No context: the server outlives every single test.
 	options = append([]string{
-		"-c", guard, "guard", program, "--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
+		"-c", guard, "guard", find(), "--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
 		"--databases", strconv.Itoa(databases), "--loglevel", "notice",
 	}, options...)
-	cmd := exec.CommandContext(context.Background(), "sh", options...) //nolint:gosec // program is Redis, as found on PATH
-	cmd.Env = append(os.Environ(), "dir="+dir)
+	cmd := exec.CommandContext(context.Background(), "sh", options...) //nolint:gosec // the program is Redis, as found on PATH
+	remove := dir
+	if keep {
+		remove = ""
+	}
+	cmd.Env = append(os.Environ(), "dir="+remove)
 	lifeline, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -58,9 +67,9 @@ func launch(options ...string) (*process, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s: %w", find(), err)
 	}
-	return &process{socket, lifeline}, awaitReady(log)
+	return &process{socket, cmd, lifeline}, awaitReady(log)
 }
 
 // find returns the path of a Redis server, or "" if none is installed.
