@@ -326,17 +326,19 @@ func (s *stage) subscribe(reference string, ends time.Duration) {
 func renewSubscription(s *stage) {
 	gate := ledger.New(s.rdb)
 	s.subscribe("one", time.Hour)
+	var old ledger.Balance
 	s.await("a thousand holds", time.Minute, func() bool {
-		balance, err := gate.Balance(s.t.Context(), s.org)
-		return err == nil && balance.Open >= 1000
+		var err error
+		old, err = gate.Balance(s.t.Context(), s.org)
+		return err == nil && old.Open >= 1000 && old.Lots[0].Held >= 1000*int64(lookup.Credit) // it ends first
 	})
 	s.subscribe("two", 2*time.Hour)
 	balance, err := gate.Balance(s.t.Context(), s.org)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.t.Logf("%d holds open, %+v", balance.Open, balance.Lots); balance.Open < 500 || balance.Expired == 0 {
-		s.t.Errorf("%+v; want open holds and something expired", balance)
+	if s.t.Logf("%d holds open, of %+v", balance.Open, balance.Lots); balance.Open < 500 || balance.Expired == 0 || balance.Lots[0].ID != old.Lots[0].ID {
+		s.t.Errorf("%+v; want open holds of the old cycle, and its rest expired", balance)
 	}
 }
 

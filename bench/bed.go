@@ -32,6 +32,8 @@ func benchmarks() []benchmark {
 		{[]string{"bulk_http_vs_bare"}, bulkHTTP},
 		{[]string{"bulk_http5ms_vs_bare"}, bulkHTTP5ms},
 		{[]string{"ledger_settle100_vs_decrby", "ledger_hold_settle100_vs_decrby", "ledger_single_vs_decrby"}, ledgers},
+		{[]string{"ledger_load_growth"}, loads},
+		{[]string{"books_commits_grouped_vs_single"}, commits},
 		{[]string{"guard_ns_per_call"}, guardCall},
 		{[]string{"results_ndjson_rows_per_s", "results_csv_rows_per_s"}, downloads},
 	}

@@ -65,7 +65,7 @@ func TestEveryFigureIsMeasured(t *testing.T) {
 		if f.Value <= 0 || f.Unit == "" || f.Rounds != 1 {
 			t.Errorf("%+v", f)
 		}
-		if strings.Contains(f.Name, "_vs_") != (f.Ratio != nil) || f.Ratio != nil && (f.Baseline == nil || *f.Ratio <= 0) {
+		if (strings.Contains(f.Name, "_vs_") || strings.HasSuffix(f.Name, "_growth")) != (f.Ratio != nil) || f.Ratio != nil && (f.Baseline == nil || *f.Ratio <= 0) {
 			t.Errorf("%s: baseline %v, ratio %v", f.Name, f.Baseline, f.Ratio)
 		}
 	}
