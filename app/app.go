@@ -36,8 +36,8 @@ type App struct {
 	ledgerRedis redis.UniversalClient // the same, unless the gate has its own
 	db          *store.DB
 	books       *books.Books
-	meet        atomic.Pointer[func(ctx context.Context, runID string) error] // see openRedis
-	runner      *tasks.Runner                                                 // of a worker
+	meet        atomic.Pointer[func(ctx context.Context, server string) error] // see openRedis
+	runner      *tasks.Runner                                                  // of a worker
 	simulator   *simulator.Simulator
 	servers     []*server
 	waiting     atomic.Value // string: what the start waits for; "" once it is over

@@ -110,6 +110,30 @@ func (d disaster) happen(t *testing.T, soak bool) {
 	s.wantSound(s.batch)
 }
 
+// A replica that was master before is promoted, which has missed whole rounds,
+// from hold to settle. Nothing is in flight, so nobody comes to ask for them.
+func TestKnownReplicaIsPromoted(t *testing.T) {
+	t.Parallel()
+	s := &stage{server: testredis.Restartable(t)}
+	s.proxy = newProxy(t, s.server.Options(), nil)
+	s.fleet = newFleetOn(t, s.proxy.client(t), s.proxy.url(), 1)
+	p := newPair(s)
+	for range 2 { // the second time it is the master of the beginning
+		p.follow()
+		p.lag()
+		s.more(200)
+		p.promote()
+		s.wantProof()
+	}
+}
+
+// more lets a batch of other rows be done.
+func (s *stage) more(rows int64) {
+	s.t.Helper()
+	s.batch = s.submit(int(rows)).ID
+	s.awaitDone(s.batch, rows)
+}
+
 // during does something again and again for a time, each a while after the other.
 func (s *stage) during(length, every time.Duration, do func()) {
 	end := time.NewTimer(length)
@@ -224,32 +248,61 @@ func emptyRedis(s *stage) {
 // promoteReplicas promotes a replica that has missed what came last, and after
 // it its former master, which is known and has missed something too.
 func promoteReplicas(s *stage) {
-	ctx := s.t.Context()
-	master, masterAt := s.server.Client(), s.server.Options()
-	listen := func(server *redis.Client) int {
-		port := testredis.FreePort(s.t)
-		s.must(server.ConfigSet(ctx, "port", strconv.Itoa(port)))
-		return port
-	}
-	ports := map[*redis.Client]int{master: listen(master)}
-	second := testredis.Restartable(s.t)
-	replica, replicaAt := second.Client(), second.Options()
-	ports[replica] = listen(replica)
+	p := newPair(s)
 	for range 3 {
-		link := newProxy(s.t, &redis.Options{Network: "tcp", Addr: "127.0.0.1:" + strconv.Itoa(ports[master])}, nil)
-		host, port, _ := strings.Cut(link.Addr().String(), ":")
-		s.must(replica.SlaveOf(ctx, host, port))
-		s.await("a replica", 20*time.Second, func() bool {
-			return strings.Contains(replica.Info(ctx, "replication").Val(), "master_link_status:up")
-		})
+		p.follow()
 		s.wait(s.time / 8)
-		link.meanwhile(func() fate { return vanishes })
+		p.lag()
 		s.wait(2 * time.Second)
-		s.must(replica.SlaveOf(ctx, "NO", "ONE"))
-		s.proxy.promote(replicaAt)
-		master, replica, masterAt, replicaAt = replica, master, replicaAt, masterAt
+		p.promote()
 		s.wait(s.time / 8)
 	}
+}
+
+// pair is a master, behind the stage's proxy, and its replica.
+type pair struct {
+	*stage
+
+	master, replica *node
+	link            *proxy // between the two
+}
+
+type node struct {
+	*redis.Client
+
+	at   *redis.Options
+	port string
+}
+
+func newPair(s *stage) *pair {
+	listening := func(server *testredis.Server) *node {
+		n := &node{Client: server.Client(), at: server.Options(), port: strconv.Itoa(testredis.FreePort(s.t))}
+		s.must(n.ConfigSet(s.t.Context(), "port", n.port))
+		s.must(n.ConfigSet(s.t.Context(), "repl-diskless-sync-delay", "0")) // only one replica is to be waited for
+		return n
+	}
+	return &pair{stage: s, master: listening(s.server), replica: listening(testredis.Restartable(s.t))}
+}
+
+// follow makes the replica have all that the master has.
+func (p *pair) follow() {
+	ctx := p.t.Context()
+	p.link = newProxy(p.t, &redis.Options{Network: "tcp", Addr: "127.0.0.1:" + p.master.port}, nil)
+	host, port, _ := strings.Cut(p.link.Addr().String(), ":")
+	p.must(p.replica.SlaveOf(ctx, host, port))
+	p.await("a replica", 20*time.Second, func() bool {
+		return strings.Contains(p.replica.Info(ctx, "replication").Val(), "master_link_status:up")
+	})
+}
+
+// lag keeps the replica from hearing anything more.
+func (p *pair) lag() { p.link.meanwhile(func() fate { return vanishes }) }
+
+// promote puts the replica in its master's place.
+func (p *pair) promote() {
+	p.must(p.replica.SlaveOf(p.t.Context(), "NO", "ONE"))
+	p.proxy.promote(p.replica.at)
+	p.master, p.replica = p.replica, p.master
 }
 
 // fillRedis leaves Redis no memory. What is held must be released all the same.

@@ -128,20 +128,36 @@ func (a *App) meetRedis(ctx context.Context) error {
 	return meetServer(ctx, a.ledgerRedis, meet)
 }
 
+// meetServer tells of a server by its run_id, which is another after a restart,
+// and its master_replid, which is another after a promotion too: a server that was
+// a replica for a while may have missed something, however well it is known.
 func meetServer(ctx context.Context, server interface {
 	Info(ctx context.Context, sections ...string) *redis.StringCmd
 }, meet func(context.Context, string) error,
 ) error {
-	info, err := server.Info(ctx, "server").Result()
-	if err != nil {
-		return fmt.Errorf("app: INFO of the Redis: %w", err)
+	var names []string
+	for _, name := range []struct{ section, field string }{{"server", "run_id"}, {"replication", "master_replid"}} {
+		info, err := server.Info(ctx, name.section).Result()
+		if err != nil {
+			return fmt.Errorf("app: INFO of the Redis: %w", err)
+		}
+		id := infoField(info, name.field)
+		if id == "" {
+			return fmt.Errorf("app: the Redis does not tell its %s in INFO %s; allow it, since a failover that goes unnoticed can lose credits", name.field, name.section)
+		}
+		names = append(names, id)
 	}
+	return meet(ctx, strings.Join(names, " "))
+}
+
+// infoField is a field of what INFO says; "" if it is not there.
+func infoField(info, field string) string {
 	for line := range strings.Lines(info) {
-		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
-			return meet(ctx, strings.TrimSpace(id))
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.TrimSpace(value)
 		}
 	}
-	return errors.New("app: the Redis does not tell its run_id in INFO server; allow it, since a failover that goes unnoticed can lose credits")
+	return ""
 }
 
 // refuseEviction refuses a Redis that throws keys away when its memory is full:

@@ -16,15 +16,16 @@ type servers struct {
 	known map[string]bool
 }
 
-// Meet is called with the run_id of the Redis behind each new connection, before
-// the connection is used. A server that SQL does not know may be a replica that
+// Meet is called with the name of the Redis behind each new connection, before
+// the connection is used. The name must be another after a restart and after a
+// promotion. A server that SQL does not know may be a replica that
 // lagged when it was promoted, or the same server without what it had written
 // last: a hold and its settle may be lost together, and nobody would ask for
 // them. So it ends the epoch: every account of before counts as missing.
-func (b *Books) Meet(ctx context.Context, runID string) error {
+func (b *Books) Meet(ctx context.Context, server string) error {
 	b.met.mu.Lock()
 	defer b.met.mu.Unlock() // connections made meanwhile wait for the epoch too
-	if b.met.known[runID] {
+	if b.met.known[server] {
 		return nil
 	}
 	var epoch int64
@@ -32,7 +33,7 @@ func (b *Books) Meet(ctx context.Context, runID string) error {
 	err := b.db.Write(ctx, func(tx *store.Tx) error {
 		var one int
 		err := tx.QueryRowContext(ctx, `INSERT INTO redis_servers (run_id, met_at) VALUES (?, ?) ON CONFLICT (run_id) DO NOTHING RETURNING 1`,
-			runID, b.now().UnixMilli()).Scan(&one)
+			server, b.now().UnixMilli()).Scan(&one)
 		if fresh = err == nil; fresh {
 			_, err = tx.ExecContext(ctx, `UPDATE fleet SET epoch = epoch + 1`)
 		}
@@ -48,7 +49,7 @@ func (b *Books) Meet(ctx context.Context, runID string) error {
 	if b.met.known == nil {
 		b.met.known = map[string]bool{}
 	}
-	b.met.known[runID] = true
+	b.met.known[server] = true
 	if fresh {
 		b.log.InfoContext(ctx, "a Redis that was not known: accounts are loaded anew", "epoch", epoch)
 	}
