@@ -273,7 +273,7 @@ func (d *desk) past(ctx context.Context, org string, charges int) error {
 
 // load loads an account again and again and returns microseconds a load.
 func (d *desk) load(ctx context.Context, org string) (float64, error) {
-	const times = 300
+	const times = 1000
 	began := time.Now()
 	for range times {
 		if err := d.books.Load(ctx, org); err != nil {

@@ -118,10 +118,11 @@ func (b *Books) load(ctx context.Context, org, cause string) error {
 }
 
 // readScopes reads what was charged to the scopes that may still be charged: all
-// but those of batches that have ended.
+// but those of batches that have ended, which it does not even look at.
 func readScopes(ctx context.Context, tx *store.Tx, org string, into map[string]int64) error {
-	rows, err := tx.QueryContext(ctx, `SELECT scope, charged FROM spend WHERE org = ? AND (scope NOT LIKE 'batch:%' OR EXISTS (
-		SELECT 1 FROM batches WHERE batches.id = substr(spend.scope, 7) AND status NOT IN ('completed', 'cancelled')))`, org)
+	rows, err := tx.QueryContext(ctx, `SELECT scope, charged FROM spend WHERE org = ? AND substr(scope, 1, 6) <> 'batch:'
+		UNION ALL SELECT 'batch:' || id, COALESCE((SELECT charged FROM spend WHERE org = batches.org AND scope = 'batch:' || batches.id), 0)
+			FROM batches WHERE org = ? AND status IN ('intake', 'accepted', 'running', 'paused')`, org, org)
 	if err != nil {
 		return err
 	}
