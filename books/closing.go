@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/magpie-hq/magpie/ledger"
@@ -118,12 +119,8 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("books: post: %w", err)
 	}
-	for _, scope := range c.Scopes {
-		_, err := tx.ExecContext(ctx, `INSERT INTO spend (org, scope, charged) VALUES (?, ?, ?)
-			ON CONFLICT (org, scope) DO UPDATE SET charged = spend.charged + excluded.charged`, c.Org, scope, charged)
-		if err != nil {
-			return fmt.Errorf("books: post: %w", err)
-		}
+	if err := spend(ctx, tx, c); err != nil {
+		return fmt.Errorf("books: post: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE closings SET seq = ?, balance = ?, charged = ?, lines = ?, units = ?, slices = ? WHERE hold = ?`,
 		seq, balance, charged, string(lines), c.Rows, string(parts), c.Hold)
@@ -134,6 +131,21 @@ func Post(ctx context.Context, tx *store.Tx, c Closing, now time.Time) error {
 		Org: c.Org, Seq: seq, Debit: customerCredits, Credit: revenue(c.Service),
 		Amount: charged, Balance: lookup.Credits(balance), Reference: c.Hold, CreatedAt: now,
 	})
+}
+
+// spend counts a charge in the closing's scopes.
+func spend(ctx context.Context, tx *store.Tx, c Closing) error {
+	if len(c.Scopes) == 0 {
+		return nil
+	}
+	var args []any
+	for _, scope := range c.Scopes {
+		args = append(args, c.Org, scope, c.Charged())
+	}
+	rows := strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(c.Scopes)), ", ")
+	_, err := tx.ExecContext(ctx, `INSERT INTO spend (org, scope, charged) VALUES `+rows+
+		` ON CONFLICT (org, scope) DO UPDATE SET charged = spend.charged + excluded.charged`, args...)
+	return err
 }
 
 // whyNot tells a charge that was fenced off from one that cannot be paid.

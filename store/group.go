@@ -96,9 +96,9 @@ func (g *groups) take() []*member {
 	return members
 }
 
-// writeGroup writes the members in one transaction. A member that fails in its
-// Rows is undone alone. One that fails later has others beside it by then: the
-// transaction is begun again without it.
+// writeGroup writes the members in one transaction. If one fails, it is begun
+// again without that one: to guard each by a savepoint would cost all of them a
+// statement more, and hardly any ever fails.
 func (d *DB) writeGroup(members []*member) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTime)
 	defer cancel()
@@ -129,14 +129,10 @@ func (d *DB) writeGroup(members []*member) {
 var errMemberFailed = errors.New("store: a write of the group failed")
 
 func writeTogether(ctx context.Context, tx *Tx, members []*member) error {
-	alone := len(members) == 1
-	written := make([]*member, 0, len(members))
-	for _, m := range members {
-		if err := m.rows(ctx, tx, alone); err != nil {
-			return err
-		}
-		if !m.decided {
-			written = append(written, m)
+	written := slices.Clone(members)
+	for _, m := range written {
+		if err := guarded(ctx, tx, m.write.Rows); err != nil {
+			return m.fail(err)
 		}
 	}
 	slices.SortStableFunc(written, func(a, b *member) int { return strings.Compare(a.write.Batch, b.write.Batch) })
@@ -158,28 +154,6 @@ func writeTogether(ctx context.Context, tx *Tx, members []*member) error {
 func (m *member) fail(err error) error {
 	m.err, m.decided = err, true
 	return errMemberFailed
-}
-
-// rows runs the member's Rows so that they can be undone alone. The error is
-// that of the transaction, which is lost then for all.
-func (m *member) rows(ctx context.Context, tx *Tx, alone bool) error {
-	if !alone {
-		if _, err := tx.ExecContext(ctx, `SAVEPOINT member`); err != nil {
-			return fmt.Errorf("store: group: %w", err)
-		}
-	}
-	err := guarded(ctx, tx, m.write.Rows)
-	if err == nil {
-		return nil
-	}
-	failed := m.fail(err)
-	if alone {
-		return failed
-	}
-	if _, undo := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT member`); undo != nil {
-		return fmt.Errorf("store: group: %w", undo)
-	}
-	return nil
 }
 
 // guarded keeps a panic of one member from the others.
