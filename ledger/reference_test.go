@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/magpie-hq/magpie/ledger"
@@ -43,10 +44,7 @@ func (h referenceHold) charged() (names []string) {
 	return names
 }
 
-var (
-	errRefused = errors.New("refused")
-	errLate    = errors.New("of an older generation")
-)
+var errLate = errors.New("of an older generation")
 
 const longest = int64(ledger.LongestHold / time.Millisecond)
 
@@ -168,22 +166,10 @@ func (r *reference) hold(id string, q ledger.HoldRequest, at int64) (referenceHo
 	if !q.Opened.IsZero() {
 		opened = min(now, q.Opened.UnixMilli())
 	}
-	units := q.Want
-	if q.Price > 0 {
-		units = min(units, r.free(opened)/q.Price)
-		for _, s := range q.Scopes {
-			if s.Limit > 0 {
-				units = min(units, floor(s.Limit-r.used[s.Name], q.Price))
-			}
-			if s.Share > 0 {
-				most := max(q.Price, (r.free(now)+r.held())*s.Share/1000)
-				units = min(units, floor(most-r.used["#"+s.Name], q.Price))
-			}
-		}
-	}
-	if units < q.Least {
+	units, refused := r.units(q, opened)
+	if refused != nil {
 		*r = *before
-		return referenceHold{}, errRefused
+		return referenceHold{}, refused
 	}
 	h := referenceHold{units: units, price: q.Price, generation: r.generation, opened: opened, scopes: q.Scopes}
 	var usable []ledger.Slice
@@ -210,6 +196,59 @@ func (r *reference) hold(id string, q ledger.HoldRequest, at int64) (referenceHo
 	r.open++
 	r.fall(q.Price, false)
 	return h, nil
+}
+
+// units is how many units may be held now, or why that is too few.
+func (r *reference) units(q ledger.HoldRequest, opened int64) (int64, error) {
+	if q.Price == 0 {
+		return q.Want, nil
+	}
+	refused := &ledger.InsufficientError{Available: r.free(r.clock), Held: r.held(), Grant: r.grant, Reason: ledger.NoCredits}
+	units := min(q.Want, r.free(opened)/q.Price)
+	if units < q.Least {
+		return 0, refused
+	}
+	for _, s := range q.Scopes {
+		refused.Scope = s.Name
+		if s.Limit > 0 {
+			refused.Reason, refused.ScopeUsed = ledger.AtLimit, r.used[s.Name]
+			if units = min(units, floor(s.Limit-refused.ScopeUsed, q.Price)); units < q.Least {
+				return 0, refused
+			}
+		}
+		if s.Share > 0 {
+			refused.Reason, refused.ScopeUsed = ledger.AboveShare, r.used["#"+s.Name]
+			most := max(q.Price, (r.free(r.clock)+r.held())*s.Share/1000)
+			if units = min(units, floor(most-refused.ScopeUsed, q.Price)); units < q.Least {
+				return 0, refused
+			}
+		}
+	}
+	return units, nil
+}
+
+// record is what is kept of a hold: "" for nothing.
+func (r *reference) record(id string) string {
+	if captured, ok := r.closed[id]; ok {
+		return fmt.Sprintf("c %d", captured)
+	}
+	h, ok := r.holds[id]
+	if !ok {
+		return ""
+	}
+	var slices, counters []string
+	for _, s := range h.slices {
+		slices = append(slices, fmt.Sprintf("%d:%d", s.Lot, s.Amount))
+	}
+	for _, s := range h.scopes {
+		if !s.HeldOnly {
+			counters = append(counters, s.Name)
+		}
+		if s.Share > 0 {
+			counters = append(counters, "#"+s.Name)
+		}
+	}
+	return fmt.Sprintf("o %d %d %d %d|%s|%s", h.generation, h.units, h.price, h.opened, strings.Join(slices, ";"), strings.Join(counters, " "))
 }
 
 func floor(a, b int64) int64 {
