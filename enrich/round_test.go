@@ -3,6 +3,7 @@ package enrich_test
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -456,26 +457,63 @@ func TestCancelledBatchAsksNobody(t *testing.T) {
 	b.wantSound(id)
 }
 
-// Random faults at random moments: lost commits, lost answers, flushes, sweeps,
-// repeated rounds. A failure prints its seed.
+// Random faults at random moments, between rounds and in the middle of them: lost
+// commits, lost answers, flushes, sweeps, repeated rounds, and clocks, of the
+// process and of Redis, that jump an hour forward or back. A failure prints its
+// seed. With MAGPIE_SOAK there are thousands.
 func TestRandomFaults(t *testing.T) {
 	t.Parallel()
-	for range 25 {
+	seeds := 25
+	if os.Getenv("MAGPIE_SOAK") != "" {
+		seeds = 3000
+	}
+	for range seeds {
 		seed := rand.Uint64()
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			t.Logf("seed %d", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
-			b := newBench(t, testredis.Mini(t), teststore.SQLite(t), lookup.Credits(random.IntN(15))*lookup.Credit)
+			rdb, server := testredis.MiniServer(t)
+			b := newBench(t, rdb, teststore.SQLite(t), lookup.Credits(random.IntN(15))*lookup.Credit)
 			one := b.batch(3, slices.Concat(rows("hit", 0, 8), rows("miss", 8, 4))...).ID
 			two := b.batch(4, rows("hit", 4, 8)...).ID // four of them are the same people
+			b.vendor.meanwhile(b.disturb(seed, server.SetTime))
 			for range 40 {
 				b.randomStep(random, one, two)
 			}
+			b.vendor.meanwhile(func(lookup.Query) {})
+			server.SetTime(b.clock.Now())
 			b.db.fail()
 			b.settleDown(one, two)
 			b.wantSound(one, two)
 		})
+	}
+}
+
+// disturb breaks something while the vendor is asked, now and then.
+func (b *bench) disturb(seed uint64, setTime func(time.Time)) func(lookup.Query) {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 1))
+	return func(lookup.Query) {
+		mu.Lock()
+		defer mu.Unlock()
+		jump := []time.Duration{time.Hour, -time.Hour, 0}[random.IntN(3)]
+		switch random.IntN(20) {
+		case 0:
+			b.flush()
+		case 1:
+			b.clock.advance(jump)
+		case 2:
+			setTime(b.clock.Now().Add(jump))
+		case 3:
+			_, _ = b.books.Sweep(context.Background()) // the next commits may be lost, its own too
+		}
+	}
+}
+
+func (b *bench) flush() {
+	if err := b.rdb.FlushDB(context.Background()).Err(); err != nil {
+		b.t.Error(err)
 	}
 }
 
@@ -484,9 +522,7 @@ func (b *bench) randomStep(random *rand.Rand, one, two string) {
 	ctx := b.t.Context()
 	switch random.IntN(8) {
 	case 0:
-		if err := b.rdb.FlushDB(ctx).Err(); err != nil {
-			b.t.Fatal(err)
-		}
+		b.flush()
 	case 1:
 		b.db.fail(fault(random.IntN(3)), fault(random.IntN(3)))
 	case 2:
