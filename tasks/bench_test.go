@@ -201,14 +201,12 @@ func (l lossy) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (l lossy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if l.lose(cmd) {
-			if err := next(ctx, cmd); err != nil {
-				return err
-			}
+		err := next(ctx, cmd)
+		if err == nil && l.lose(cmd) {
 			cmd.SetErr(errLost)
 			return errLost
 		}
-		return next(ctx, cmd)
+		return err
 	}
 }
 

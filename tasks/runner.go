@@ -112,11 +112,12 @@ type Runner struct {
 	still   context.CancelFunc // ends beating, once no chunk is left
 	beats   sync.WaitGroup
 	pulse   pulse
+	orphans map[string]time.Time // of the sweeper: rounds that nobody seems to run, since when
 }
 
 // NewRunner returns a worker that has not been started.
 func NewRunner(cfg Config, d *Dispatcher, engine Engine, b *books.Books, now func() time.Time) *Runner {
-	return &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now, stop: func() {}, still: func() {}}
+	return &Runner{Dispatcher: d, cfg: cfg.WithDefaults(), engine: engine, books: b, now: now, stop: func() {}, still: func() {}, orphans: map[string]time.Time{}}
 }
 
 // Start begins to run tasks.

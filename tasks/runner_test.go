@@ -153,6 +153,26 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// A task is taken off its queue, and the answer is lost on its way to the worker.
+func TestTaskThatNobodyGot(t *testing.T) {
+	t.Parallel()
+	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
+		f := newFleet(t, rdb, db)
+		b := f.batch(f.org("org_a", 100*lookup.Credit), 20)
+		var lost atomic.Bool
+		rdb.AddHook(lossy{lose: func(cmd redis.Cmder) bool {
+			text := fmt.Sprint(cmd.Args()...)
+			return strings.Contains(text, "asynq:{express}:pending") && strings.Contains(text, ":lease") && !lost.Swap(true)
+		}})
+		began := time.Now()
+		f.worker("one")
+		f.wantPaid(b)
+		if took := time.Since(began); !lost.Load() || took > 25*time.Second {
+			t.Errorf("lost %t, completed after %s", lost.Load(), took)
+		}
+	})
+}
+
 // A worker that is told to stop and waits for a slow vendor is alive: its chunk
 // is not given to others, and nothing is asked twice.
 func TestStoppingWorkerIsAlive(t *testing.T) {

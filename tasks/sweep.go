@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -69,6 +71,7 @@ func (r *Runner) sweepSeldom(ctx context.Context) error {
 	for i, q := range Queues {
 		names[i] = q
 	}
+	maps.DeleteFunc(r.orphans, func(_ string, since time.Time) bool { return r.now().Sub(since) > stuckAfter })
 	mended, err := r.books.Sweep(ctx)
 	r.cfg.Metrics.repaired(repairGate, mended)
 	return errors.Join(err,
@@ -228,18 +231,54 @@ func (r *Runner) checkInFlight(ctx context.Context, w window, member string, age
 	if age > stuckAfter && r.stuck(member) {
 		return r.void(ctx, w.org, w.service, round)
 	}
+	states, noted, err := r.whereabouts(ctx, member)
+	if err != nil {
+		return err
+	}
+	if !noted && slices.Contains(states, asynq.TaskStateActive.String()) {
+		return r.checkOrphan(ctx, w, round)
+	}
+	delete(r.orphans, member)
 	// A task's id is unique in its own queue only: a first chunk that is still
 	// on the express queue would run a second time beside itself.
-	// (Asked without the inspector, which knows no queue after Redis lost its data.)
-	state, err := r.rdb.HGet(ctx, "asynq:{"+Express+"}:t:"+member, "state").Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-	case err != nil:
-		return fmt.Errorf("tasks: look for %s: %w", member, err)
-	case state != asynq.TaskStateArchived.String():
+	if express := states[0]; express != "" && express != asynq.TaskStateArchived.String() {
 		return nil
 	}
 	return r.enqueue(ctx, w, Bulk, []store.Round{round})
+}
+
+// whereabouts returns the states of a round's tasks in the express and the bulk
+// queue, "" for none, and whether a worker has noted that it runs the round.
+// (Asked without the inspector, which knows no queue after Redis lost its data.)
+func (r *Runner) whereabouts(ctx context.Context, member string) (states []string, noted bool, err error) {
+	var express, bulk *redis.StringCmd
+	var running *redis.BoolCmd
+	_, err = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		express = p.HGet(ctx, "asynq:{"+Express+"}:t:"+member, "state")
+		bulk = p.HGet(ctx, "asynq:{"+Bulk+"}:t:"+member, "state")
+		running = p.HExists(ctx, runningKey, member)
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, false, fmt.Errorf("tasks: look for %s: %w", member, err)
+	}
+	return []string{express.Val(), bulk.Val()}, running.Val(), nil
+}
+
+// checkOrphan voids a round whose task was taken off its queue while no worker
+// has noted it for as long as a worker may be silent: Redis' answer was lost on
+// its way to the worker. Asynq itself notices after one to two minutes.
+func (r *Runner) checkOrphan(ctx context.Context, w window, round store.Round) error {
+	member, now := round.String(), r.now()
+	since, known := r.orphans[member]
+	switch {
+	case !known:
+		r.orphans[member] = now
+	case now.Sub(since) > r.cfg.Silence:
+		delete(r.orphans, member)
+		return r.void(ctx, w.org, w.service, round)
+	}
+	return nil
 }
 
 // stuck reports whether a round's task will never run: it is in the archive, or
