@@ -96,7 +96,7 @@ func (p *proxy) cut() {
 func (p *proxy) join(from net.Conn, serving *sync.WaitGroup) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	to, err := net.Dial(p.target.Network, p.target.Addr) //nolint:noctx // a local server answers or refuses at once
+	to, err := net.Dial(p.target.Network, p.target.Addr)
 	if err != nil {
 		_ = from.Close() // the server is down: so are we
 		return

@@ -289,7 +289,7 @@ func (p *pair) follow() {
 	ctx := p.t.Context()
 	p.link = newProxy(p.t, &redis.Options{Network: "tcp", Addr: "127.0.0.1:" + p.master.port}, nil)
 	host, port, _ := strings.Cut(p.link.Addr().String(), ":")
-	p.must(p.replica.SlaveOf(ctx, host, port))
+	p.must(p.replica.ReplicaOf(ctx, host, port))
 	p.await("a replica", 20*time.Second, func() bool {
 		return strings.Contains(p.replica.Info(ctx, "replication").Val(), "master_link_status:up")
 	})
@@ -300,7 +300,7 @@ func (p *pair) lag() { p.link.meanwhile(func() fate { return vanishes }) }
 
 // promote puts the replica in its master's place.
 func (p *pair) promote() {
-	p.must(p.replica.SlaveOf(p.t.Context(), "NO", "ONE"))
+	p.must(p.replica.ReplicaOf(p.t.Context(), "NO", "ONE"))
 	p.proxy.promote(p.replica.at)
 	p.master, p.replica = p.replica, p.master
 }

@@ -44,7 +44,8 @@ func Cluster(t testing.TB) *redis.ClusterClient {
 	return client
 }
 
-// freePort is a port that nobody listens on now.
+// FreePort is a port of the loopback interface that nobody listens on now, for a
+// server that others have to reach by TCP.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -23,7 +23,7 @@ func Restartable(t testing.TB, options ...string) *Server {
 	if find() == "" {
 		missing(t)
 	}
-	dir, err := os.MkdirTemp("", "testredis-") // t.TempDir may be too long for a socket
+	dir, err := os.MkdirTemp("", "testredis-") //nolint:usetesting // t.TempDir may be too long for a socket
 	if err != nil {
 		t.Fatalf("testredis: %v", err)
 	}
