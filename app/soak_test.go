@@ -443,14 +443,14 @@ func nextVersion(s *stage) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// corruptKeys puts something that no script wrote where the account, its scopes
-// and its holds are.
+// corruptKeys puts something that no script wrote where the account, its scopes,
+// its holds and their deadlines are.
 func corruptKeys(s *stage) {
 	ctx := s.t.Context()
 	spoilt := 0
 	s.during(s.time, 700*time.Millisecond, func() {
-		for i, pattern := range []string{"*:account:", "*:scopes:", "*:hold:"} {
-			keys := s.rdb.Keys(ctx, pattern+s.org+"*").Val()
+		for i, pattern := range []string{"*:account:" + s.org, "*:scopes:" + s.org, "*:hold:" + s.org + ":*", "{magpie:*}:deadlines"} {
+			keys := s.rdb.Keys(ctx, pattern).Val()
 			if len(keys) == 0 || rand.IntN(2) == 0 {
 				continue
 			}

@@ -66,7 +66,8 @@ type Overdue struct {
 }
 
 // Overdue lists holds whose life is over at the server's time now, at most limit
-// a bucket. Close each in SQL before settling it.
+// a bucket. Close each in SQL before settling it. Deadlines that no script wrote
+// are removed, see [Gate.Unwatched].
 func (g *Gate) Overdue(ctx context.Context, limit int64) (overdue []Overdue, now int64, err error) {
 	if now, err = g.now(ctx); err != nil {
 		return nil, 0, named(err, "overdue", "holds")
@@ -80,6 +81,11 @@ func (g *Gate) Overdue(ctx context.Context, limit int64) (overdue []Overdue, now
 		}
 		return nil
 	})
+	for b, answer := range answers {
+		if redis.HasErrorPrefix(answer.Err(), "WRONGTYPE") {
+			err = g.rdb.Del(ctx, deadlinesKey(b)).Err()
+		}
+	}
 	if err != nil {
 		return nil, 0, named(err, "overdue", "holds")
 	}

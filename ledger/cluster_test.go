@@ -85,13 +85,13 @@ var spoilt = []string{
 // understand it does not touch.
 func FuzzCorruptKeys(f *testing.F) {
 	for _, value := range spoilt {
-		for key := range byte(3) {
+		for key := range byte(4) {
 			f.Add(value, key, false)
 		}
 	}
-	f.Add("", byte(0), true)
-	f.Add("", byte(1), true)
-	f.Add("", byte(2), true)
+	for key := range byte(4) {
+		f.Add("", key, true)
+	}
 	rdb := testredis.Mini(f)
 	f.Fuzz(func(t *testing.T, value string, which byte, list bool) { _ = corrupt(t, rdb, value, which, list) })
 }
@@ -101,9 +101,9 @@ func FuzzCorruptKeys(f *testing.F) {
 func TestCorruptKeys(t *testing.T) {
 	t.Parallel()
 	rdb := testredis.Real(t)
-	for which := range byte(3) {
-		// Holding again needs no scopes; another hold needs no key of this one.
-		needs := []int{0, 0, 1}[which]
+	for which := range byte(4) {
+		// Holding again needs no scopes or deadlines; another hold needs no key of this one.
+		needs := []int{0, 0, 1, 1}[which]
 		if err := corrupt(t, rdb, "", which, true)[needs]; !errors.Is(err, ledger.ErrCorrupt) {
 			t.Errorf("key %d is a list: %v, want ErrCorrupt", which, err)
 		}
@@ -132,13 +132,13 @@ func corrupt(t *testing.T, rdb *redis.Client, value string, which byte, list boo
 	capped := request("a", 2)
 	capped.Scopes[0].Limit = 9000
 	hold(t, gate, capped)
-	key := []string{ledger.AccountKey(org), ledger.HoldKey(org, "a"), ledger.ScopesKey(org)}[which%3]
+	key := []string{ledger.AccountKey(org), ledger.HoldKey(org, "a"), ledger.ScopesKey(org), ledger.DeadlinesKey(org)}[which%4]
 	err := rdb.Del(ctx, key).Err()
 	switch {
 	case err != nil:
 	case list:
 		err = rdb.RPush(ctx, key, "x").Err()
-	case which%3 == 2:
+	case which%4 == 2:
 		err = rdb.HSet(ctx, key, "batch:b", value).Err()
 	default:
 		err = rdb.Set(ctx, key, value, 0).Err()
@@ -146,29 +146,37 @@ func corrupt(t *testing.T, rdb *redis.Client, value string, which byte, list boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := dump(t, rdb)
-	_, holdErr := gate.Hold(ctx, capped)
-	capped.ID = "b"
-	_, otherErr := gate.Hold(ctx, capped)
-	_, grantErr := gate.Grant(ctx, grantOf(2, 1000))
-	_, settleErr := gate.Settle(ctx, org, "a", 1000, 1)
-	refused, errs := 0, []error{holdErr, otherErr, grantErr, settleErr}
-	for _, err := range errs {
+	other := capped
+	other.ID = "b"
+	var errs []error
+	for _, script := range []func() error{
+		func() error { _, err := gate.Hold(ctx, capped); return err },
+		func() error { _, err := gate.Hold(ctx, other); return err },
+		func() error { _, err := gate.Grant(ctx, grantOf(2, 1000)); return err },
+		func() error { _, err := gate.Extend(ctx, org, "a", time.Hour); return err },
+		func() error { _, err := gate.Settle(ctx, org, "a", 1000, 1); return err },
+	} {
+		before := dump(t, rdb)
+		err := script()
+		errs = append(errs, err)
 		switch {
 		case err == nil, errors.Is(err, ledger.ErrMissing), errors.Is(err, ledger.ErrClosed), errors.Is(err, ledger.ErrUnknown), errors.Is(err, ledger.ErrGap):
 		case errors.As(err, new(*ledger.InsufficientError)):
 		case errors.Is(err, ledger.ErrCorrupt) && strings.Contains(err.Error(), key):
-			refused++
+			if after := dump(t, rdb); !slices.Equal(before, after) {
+				t.Errorf("%s is %q: a script that failed wrote\n%q, before it was\n%q", key, value, after, before)
+			}
 		default:
 			t.Fatalf("%s is %q: %v; want an error that names the key", key, value, err)
 		}
 	}
-	if after := dump(t, rdb); refused == 4 && !slices.Equal(before, after) {
-		t.Errorf("%s is %q: scripts that failed wrote\n%q, before it was\n%q", key, value, after, before)
-	}
 	// A load puts the account right, whatever was there.
 	load(t, gate, snapshot(9, 5000, 0))
 	wantBalance(t, gate, 5000, 0, 0)
+	if err := gate.Forget(ctx, org, "a"); err != nil {
+		t.Error(err)
+	}
+	hold(t, gate, request("a", 1))
 	return errs
 }
 

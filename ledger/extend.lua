@@ -16,6 +16,9 @@ if problem then return problem end
 if not h or not h.closed and h.generation ~= a.generation then return 'absent' end
 if h.closed then return 'closed' end
 local deadline = math.min(clock(a) + tonumber(ARGV[4]), tonumber(h.opened) + LONGEST)
-deadline = math.max(deadline, tonumber(call('ZSCORE', KEYS[3], ARGV[3]) or '0'))
+local known
+problem, known = due('ZSCORE', KEYS[3], ARGV[3])
+if problem then return problem end
+deadline = math.max(deadline, tonumber(known or '0'))
 call('ZADD', KEYS[3], int(deadline), ARGV[3])
 return 'extended ' .. int(deadline)

@@ -375,15 +375,16 @@ func (g *Gate) Extend(ctx context.Context, org, id string, life time.Duration) (
 	return time.UnixMilli(n[0]).UTC(), nil
 }
 
-// Forget removes what the gate has of a hold whose key is corrupt. Load the
-// account first: what the hold held is then free already.
+// Forget removes what the gate has of a hold whose key is corrupt, or the whole
+// bucket's deadlines if it is they: holds that are left without one are told by
+// [Gate.Unwatched]. Load the account first: what the hold held is then free already.
 func (g *Gate) Forget(ctx context.Context, org, id string) error {
-	_, err := g.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.Del(ctx, holdKey(org, id))
-		p.ZRem(ctx, deadlinesKey(bucketOf(org)), deadlineMember(org, id))
-		return nil
-	})
-	return named(err, "forget", id)
+	deadlines := deadlinesKey(bucketOf(org))
+	err := g.rdb.ZRem(ctx, deadlines, deadlineMember(org, id)).Err()
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		err = g.rdb.Del(ctx, deadlines).Err()
+	}
+	return named(errors.Join(err, g.rdb.Del(ctx, holdKey(org, id)).Err()), "forget", id)
 }
 
 // Used returns what a scope uses: millicredits held and captured. It is 0 for a

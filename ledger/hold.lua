@@ -89,9 +89,9 @@ local function one(i, at)
   units, answer = room(units, least, price, at + 8, n)
   if not units then return answer end
 
-  -- First what fails if the deadlines are not ours: nothing is written then. No TTL on the hold: one that expired by
-  -- itself would lose the credits.
-  call('ZADD', KEYS[3], int(math.min(now + ARGV[at + 4], opened + LONGEST)), ARGV[at])
+  -- No TTL on the hold: one that expired by itself would lose the credits.
+  answer = due('ZADD', KEYS[3], int(math.min(now + ARGV[at + 4], opened + LONGEST)), ARGV[at])
+  if answer then return answer end
   local amount = units * price
   local slices = take(amount, opened)
   a.held, a.open, wrote = a.held + amount, a.open + 1, true

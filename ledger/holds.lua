@@ -1,5 +1,6 @@
--- holds.lua is put between account.lua and the scripts that open, extend and close holds. It uses the KEYS[1], the account,
--- and KEYS[2], its scopes, of those that open and close; no other keys and no ARGV. By itself it returns nothing.
+-- holds.lua is put between account.lua and the scripts that open, extend and close holds. It uses KEYS[3],
+-- the bucket's deadlines, and of those that open and close KEYS[1], the account, and KEYS[2], its scopes; no ARGV. By
+-- itself it returns nothing.
 
 -- holdof returns nil if there is no hold, and nil and the script's answer if there is no telling. A hold is
 --   "c captured" once closed, else "o generation units price opened|lot:amount;…|counter …"
@@ -14,6 +15,15 @@ local function holdof(key)
   local captured = match(text, '^c (%d+)$')
   if captured and #captured <= DIGITS then return {closed = true, captured = captured} end
   return nil, corrupt(key)
+end
+
+-- due runs a command on the deadlines in KEYS[3]. It returns the script's answer if they are of another type, else nil
+-- and what the command answered. It comes before a hold writes anything.
+local function due(...)
+  local answer = redis.pcall(...)
+  if type(answer) ~= 'table' or not answer.err then return nil, answer end
+  if string.find(answer.err, 'WRONGTYPE', 1, true) then return corrupt(KEYS[3]) end
+  return nil, call(...) -- fails as a whole: the server is full, say
 end
 
 -- number reads a number; nil means that no script wrote it. tonumber alone would read 0x10, 1e9 and nan.

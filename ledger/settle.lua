@@ -67,23 +67,24 @@ local function one(i, at)
   local current = h and h.generation == a.generation
   if not current and charged > 0 and generation == a.generation then return 'unknown' end
 
-  local captured, fell = 0, '0'
+  local captured, amount, fell, slices = 0, 0, '0', nil
   if current then
     if a.open < 1 then return corrupt(KEYS[1]) end
-    local slices, amount = slicesof(h)
+    slices, amount = slicesof(h)
     if not slices then return corrupt(KEYS[i]) end
     -- A charge of another generation was counted by the load already.
     if generation == a.generation then captured = math.min(charged, amount) end
     if not counters(h, amount, captured, count) then return corrupt(KEYS[2]) end
-    -- A full Redis refuses what takes memory, but lets a script go on that has written: what takes none comes first, so
-    -- that credits can be released all the same.
-    call('ZREM', KEYS[3], ARGV[at])
+  end
+  -- A full Redis refuses what takes memory, but lets a script go on that has written: what takes none comes first, so that
+  -- credits can be released all the same.
+  local spoilt = due('ZREM', KEYS[3], ARGV[at])
+  if spoilt then return spoilt end
+  if current then
     spend(slices, captured)
     a.held, a.open, a.captured, wrote = a.held - amount, a.open - 1, a.captured + captured, true
     fell = relevel(a, h.price + 0)
     counters(h, amount, captured, less)
-  else
-    call('ZREM', KEYS[3], ARGV[at])
   end
   if not h then return 'absent' end
   captured = int(captured)
