@@ -149,12 +149,7 @@ func writeGrant(ctx context.Context, tx *store.Tx, a *account, g *Grant) (arriva
 	}
 	var plan arrival
 	if class == ledger.Subscription {
-		for _, l := range lots {
-			if l.Class == ledger.Subscription && l.Expires < expires && !l.Expired(a.now.UnixMilli()) {
-				plan.old = append(plan.old, l.ID)
-			}
-		}
-		if err := endLots(ctx, tx, a, plan.old); err != nil {
+		if plan.old, err = endCycles(ctx, tx, a, lots, expires); err != nil {
 			return arrival{}, err
 		}
 	}

@@ -31,16 +31,22 @@ func readLots(ctx context.Context, q store.Queryer, org string) ([]ledger.Lot, e
 	return lots, rows.Err()
 }
 
-// endLots lets lots expire now.
-func endLots(ctx context.Context, tx *store.Tx, a *account, lots []int64) error {
-	slices.Sort(lots)
-	for _, lot := range lots {
-		_, err := tx.ExecContext(ctx, `UPDATE lots SET expires_at = ? WHERE org = ? AND lot = ?`, a.now.UnixMilli(), a.org, lot)
-		if err != nil {
-			return err
+// endCycles lets the lots of cycles expire now that would before a time, and
+// returns them. It changes lots too: what has ended must not be merged into.
+func endCycles(ctx context.Context, tx *store.Tx, a *account, lots []ledger.Lot, before int64) (old []int64, err error) {
+	now := a.now.UnixMilli()
+	for i, l := range lots {
+		if l.Class != ledger.Subscription || l.Expires >= before || l.Expired(now) {
+			continue
 		}
+		if _, err := tx.ExecContext(ctx, `UPDATE lots SET expires_at = ? WHERE org = ? AND lot = ?`, now, a.org, l.ID); err != nil {
+			return nil, err
+		}
+		old = append(old, l.ID)
+		lots[i].Expires = now
 	}
-	return nil
+	slices.SortFunc(lots, ledger.BurnOrder)
+	return old, nil
 }
 
 // fillLot adds to a lot, which need not be there yet.

@@ -584,3 +584,18 @@ func TestMetrics(t *testing.T) {
 	b.sweep()
 	count("magpie_ledger_differences_total", 1)
 }
+
+// A new cycle needs room for its lot while another lot ends shortly before the
+// old cycle: it must not be merged into what has just ended.
+func TestRefreshMergesNothingIntoTheEndedCycle(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	b.give(books.Subscription, 1000, 300*day)
+	for i := range ledger.MaxLots - 2 {
+		b.give(books.Adjustment, 1000, time.Duration(i+1)*10*day)
+	}
+	b.give(books.Adjustment, 1000, 300*day-time.Minute)
+	b.give(books.Subscription, 2000, 330*day)
+	b.want(2000+1000*(ledger.MaxLots-1), 0, 0)
+	b.same()
+}
