@@ -599,3 +599,19 @@ func TestRefreshMergesNothingIntoTheEndedCycle(t *testing.T) {
 	b.want(2000+1000*(ledger.MaxLots-1), 0, 0)
 	b.same()
 }
+
+// One payment is refunded and then disputed: it is taken back once.
+func TestRevokeTakesAGrantBackOnce(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	g := b.give(books.Purchase, 5000, 0)
+	b.give(books.Purchase, 3000, 0)
+	for i, want := range []lookup.Credits{4000, 1000, 0} {
+		revoked, err := b.books.Revoke(t.Context(), org, g.ID, []string{"refund", "dispute", "again"}[i], 4000)
+		if err != nil || revoked != want {
+			t.Errorf("revoked %s, %v; want %s", revoked, err, want)
+		}
+	}
+	b.want(3000, 0, 0)
+	b.same()
+}

@@ -166,7 +166,9 @@ func giveBack(ctx context.Context, tx *store.Tx, a *account, parts []ledger.Slic
 
 // Revoke takes back what is left of a grant's lot, up to an amount, because its
 // payment was taken back; what was spent already is our loss. Repeating a
-// reference returns the first answer. Errors: [store.ErrNotFound].
+// reference returns the first answer. Whatever the references, no more is taken
+// back than was granted: a payment is refunded and disputed, but returned once.
+// Errors: [store.ErrNotFound].
 func (b *Books) Revoke(ctx context.Context, org, grantID, reference string, amount lookup.Credits) (revoked lookup.Credits, err error) {
 	if amount <= 0 || reference == "" {
 		return 0, errors.New("books: revoke: want an amount above 0 and a reference")
@@ -184,6 +186,9 @@ func (b *Books) Revoke(ctx context.Context, org, grantID, reference string, amou
 			err = store.ErrNotFound
 		}
 		if err != nil {
+			return err
+		}
+		if amount, err = unrevoked(ctx, tx, g, amount); err != nil {
 			return err
 		}
 		taken, err := drainLot(ctx, tx, org, g.lot, int64(amount))
@@ -204,6 +209,17 @@ func (b *Books) Revoke(ctx context.Context, org, grantID, reference string, amou
 		b.log.WarnContext(ctx, "the gate was not told of a revoke; the sweeper will", "org", org, "err", err)
 	}
 	return revoked, nil
+}
+
+// unrevoked is how much of an amount was not taken back before, of the grant.
+// [errRepeated] if nothing of it.
+func unrevoked(ctx context.Context, tx *store.Tx, g Grant, amount lookup.Credits) (lookup.Credits, error) {
+	var before lookup.Credits
+	err := tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(amount), 0) FROM revokes WHERE org = ? AND grant_id = ?`, g.Org, g.ID).Scan(&before)
+	if err == nil && before >= g.Amount {
+		err = errRepeated
+	}
+	return min(amount, g.Amount-before), err
 }
 
 func writeRevoke(ctx context.Context, tx *store.Tx, a *account, g Grant, reference string, amount, revoked lookup.Credits) error {
