@@ -615,3 +615,17 @@ func TestRevokeTakesAGrantBackOnce(t *testing.T) {
 	b.want(3000, 0, 0)
 	b.same()
 }
+
+// A charge of before there were lots is given back to the lot that it was of.
+func TestRefundOfAChargeWithoutLots(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	b.give(books.Purchase, 10_000, 0)
+	b.spend("h1", 3)
+	b.exec(`UPDATE closings SET slices = '[]'`)
+	if _, err := b.books.Refund(t.Context(), org, "h1", 1); err != nil {
+		t.Fatal(err)
+	}
+	b.want(8000, 0, 2000)
+	b.same()
+}

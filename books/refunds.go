@@ -96,15 +96,20 @@ type charge struct {
 
 func readCharge(ctx context.Context, tx *store.Tx, org, hold string) (c charge, err error) {
 	var lines, parts string
-	err = tx.QueryRowContext(ctx, `SELECT lines, units, slices, (SELECT COALESCE(SUM(amount), 0) FROM refunds WHERE refunds.hold = closings.hold)
-		FROM closings WHERE hold = ? AND org = ?`, hold, org).Scan(&lines, &c.rows, &parts, &c.refunded)
+	var charged int64
+	err = tx.QueryRowContext(ctx, `SELECT charged, lines, units, slices, (SELECT COALESCE(SUM(amount), 0) FROM refunds WHERE refunds.hold = closings.hold)
+		FROM closings WHERE hold = ? AND org = ?`, hold, org).Scan(&charged, &lines, &c.rows, &parts, &c.refunded)
 	if errors.Is(err, sql.ErrNoRows) {
 		return charge{}, store.ErrNotFound
 	}
 	if err != nil {
 		return charge{}, err
 	}
-	return c, errors.Join(json.Unmarshal([]byte(lines), &c.lines), json.Unmarshal([]byte(parts), &c.slices))
+	err = errors.Join(json.Unmarshal([]byte(lines), &c.lines), json.Unmarshal([]byte(parts), &c.slices))
+	if len(c.slices) == 0 { // of before there were lots: all credits became the first
+		c.slices = []ledger.Slice{{Lot: 1, Amount: charged}}
+	}
+	return c, err
 }
 
 // rowPrice is what one row was charged: units are shared out evenly, which is
