@@ -629,3 +629,35 @@ func TestRefundOfAChargeWithoutLots(t *testing.T) {
 	b.want(8000, 0, 2000)
 	b.same()
 }
+
+// A hold is settled as if its closing had charged nothing.
+func TestSweepSeesWhatTheGateDidNotCapture(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	b.give(books.Purchase, 10_000, 0)
+	if _, err := b.charge("h1", 3, b.hold("h1", 3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.gate.Settle(t.Context(), org, "h1", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep()
+	b.want(7000, 0, 3000)
+}
+
+// SQL was set back to before a grant that the gate has: the next one must not
+// count as a repetition.
+func TestSweepSeesAGrantThatSQLLost(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	b.give(books.Purchase, 10_000, 0)
+	b.give(books.Purchase, 5000, 0)
+	b.exec(`UPDATE accounts SET grants = 1, granted = 10000, available = 10000, seq = 1`)
+	b.exec(`UPDATE lots SET remaining = 10000`)
+	b.exec(`DELETE FROM entries WHERE seq = 2`)
+	b.exec(`DELETE FROM grants WHERE number = 2`)
+	b.sweep()
+	b.give(books.Purchase, 2000, 0)
+	b.want(12_000, 0, 0)
+	b.same()
+}

@@ -127,8 +127,8 @@ func (b *Books) texts(ctx context.Context, query string, args ...any) ([]string,
 const clockAhead = 10 * time.Minute
 
 // compare reports whether the gate is in another state than SQL: of another
-// generation, without the newest grant, with a hold that no deadline watches, or
-// with a clock that ran away. Levels and thresholds that differ it puts right.
+// generation, with another newest grant, with other charges although nothing is
+// held, with a hold that no deadline watches, or with a clock that ran away. Levels and thresholds that differ it puts right.
 func (b *Books) compare(ctx context.Context, org string) (behind bool, err error) {
 	// The gate first: what SQL learns meanwhile is no difference yet.
 	gate, err := b.gate.Balance(ctx, org)
@@ -140,15 +140,18 @@ func (b *Books) compare(ctx context.Context, org string) (behind bool, err error
 	case err != nil:
 		return false, err
 	}
-	var generation, grants, threshold int64
+	var generation, grants, charged, threshold int64
 	var level ledger.Level
-	err = b.db.QueryRowContext(ctx, `SELECT generation, grants, threshold, level FROM accounts WHERE org = ?`, org).
-		Scan(&generation, &grants, &threshold, &level)
+	err = b.db.QueryRowContext(ctx, `SELECT generation, grants, charged, threshold, level FROM accounts WHERE org = ?`, org).
+		Scan(&generation, &grants, &charged, &threshold, &level)
 	if err != nil {
 		return false, err
 	}
-	if gate.Generation != generation || gate.Grant < grants || gate.Clock > b.now().Add(clockAhead).UnixMilli() {
+	if gate.Generation != generation || gate.Grant != grants || gate.Clock > b.now().Add(clockAhead).UnixMilli() {
 		return true, nil
+	}
+	if behind, err := b.strayed(ctx, org, gate, charged); behind || err != nil {
+		return behind, err
 	}
 	if gate.Threshold != threshold {
 		fell, err := b.gate.SetThreshold(ctx, org, threshold)
@@ -167,4 +170,16 @@ func (b *Books) compare(ctx context.Context, org string) (behind bool, err error
 		return false, nil
 	}
 	return b.gate.Unwatched(ctx, org)
+}
+
+// strayed reports whether the gate captured something else than SQL charged. Only
+// an idle account shows that: whatever SQL learned after the gate was read, and
+// the gate has not, is still held there, or was captured meanwhile.
+func (b *Books) strayed(ctx context.Context, org string, before ledger.Balance, charged int64) (bool, error) {
+	if before.Open > 0 || before.Captured == charged {
+		return false, nil
+	}
+	after, err := b.gate.Balance(ctx, org)
+	still := after.Open == 0 && after.Captured == before.Captured && after.Grant == before.Grant && after.Generation == before.Generation
+	return err == nil && still, err
 }
