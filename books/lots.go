@@ -2,6 +2,7 @@ package books
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -162,13 +163,15 @@ func (b *Books) Expire(ctx context.Context) (closed int, err error) {
 	if err := rows.Err(); err != nil {
 		return 0, fmt.Errorf("books: expire: %w", err)
 	}
+	var errs []error
 	for _, e := range lots {
-		if err := b.expire(ctx, e.org, e.lot); err != nil {
-			return closed, fmt.Errorf("books: expire: %w", err)
+		if err := b.expire(ctx, e.org, e.lot); err != nil { // the others are not held up
+			errs = append(errs, fmt.Errorf("books: expire lot %d of %s: %w", e.lot, e.org, err))
+			continue
 		}
 		closed++
 	}
-	return closed, nil
+	return closed, errors.Join(errs...)
 }
 
 func (b *Books) expire(ctx context.Context, org string, lot int64) error {

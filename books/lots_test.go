@@ -661,3 +661,27 @@ func TestSweepSeesAGrantThatSQLLost(t *testing.T) {
 	b.want(12_000, 0, 0)
 	b.same()
 }
+
+// One organization's books are broken: what others have left expires all the same.
+func TestBrokenBooksHoldUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := newTimedBench(t, teststore.SQLite(t))
+	const other = "org_b"
+	if _, err := b.db.CreateOrg(t.Context(), other, "B", b.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b.give(books.Subscription, 2000, day)
+	g := books.Grant{Org: other, Source: books.Subscription, Amount: 3000, ExpiresAt: b.clock.Now().Add(day)}
+	if _, _, err := b.books.Grant(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`UPDATE accounts SET available = 1000 WHERE org = '` + org + `'`)
+	b.pass(2 * day)
+	if closed, err := b.books.Expire(t.Context()); closed != 1 || err == nil {
+		t.Errorf("%d lots closed, %v; want the other's, and the mistake", closed, err)
+	}
+	sums, err := books.Sums(t.Context(), b.db, other)
+	if err != nil || sums.Expired != 3000 {
+		t.Errorf("%+v, %v; want 3 expired", sums, err)
+	}
+}
