@@ -216,21 +216,26 @@ func (c charge) problems(service lookup.Service, charged lookup.Credits) (proble
 	return problems
 }
 
-// readBatches checks what each batch says it was charged.
+// readBatches checks what each batch says it was charged, and what its limit
+// goes by.
 func (a *auditor) readBatches(ctx context.Context, q store.Queryer) error {
-	rows, err := q.QueryContext(ctx, `SELECT id, charged FROM batches WHERE org = ?`, a.Org)
+	rows, err := q.QueryContext(ctx, `SELECT id, batches.charged, COALESCE(spend.charged, 0) FROM batches
+		LEFT JOIN spend ON spend.org = batches.org AND spend.scope = ? || batches.id WHERE batches.org = ?`, store.BatchScope(""), a.Org)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
-		var charged lookup.Credits
-		if err := rows.Scan(&id, &charged); err != nil {
+		var charged, spent lookup.Credits
+		if err := rows.Scan(&id, &charged, &spent); err != nil {
 			return err
 		}
 		if charged != a.batches[id] {
 			a.differf("batch %s says it was charged %s, its closings make %s", id, charged, a.batches[id])
+		}
+		if spent != charged {
+			a.differf("batch %s says it was charged %s, its scope counts %s", id, charged, spent)
 		}
 	}
 	return rows.Err()

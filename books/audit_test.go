@@ -78,6 +78,31 @@ func (b *timedBench) available() int64 {
 	return balance.Available
 }
 
+// What a batch's limit goes by is compared too.
+func TestAuditFindsSpendThatIsNotTheBatchs(t *testing.T) {
+	t.Parallel()
+	bothDatabases(t, func(t *testing.T, db *store.DB) {
+		b := newTimedBench(t, db)
+		b.give(books.Purchase, 10_000, 0)
+		up, err := db.BeginUpload(t.Context(), store.Batch{ID: "bat_x", Org: org, Key: "k", Service: lookup.EmailFinder, Price: 1000, ChunkRows: 8, CreatedAt: b.clock.Now()})
+		if err == nil {
+			_, err = up.Accept(t.Context(), b.clock.Now())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.spend("bat_x:0:0", 3)
+		b.exec(`UPDATE batches SET charged = 3000`)
+		if p := b.audit(true); len(p.Differences) > 0 {
+			t.Errorf("%q; want no difference", p.Differences)
+		}
+		b.exec(`UPDATE spend SET charged = 2000 WHERE scope = 'batch:bat_x'`)
+		if p := b.audit(true); len(p.Differences) != 1 || !strings.Contains(p.Differences[0], "its scope counts 2") {
+			t.Errorf("%q; want the scope's", p.Differences)
+		}
+	})
+}
+
 // Whatever is changed behind the books' back is found, and named.
 func TestAuditFinds(t *testing.T) {
 	t.Parallel()
