@@ -274,24 +274,32 @@ func (d *DB) change(ctx context.Context, org, id string, fn func(tx *Tx, b Batch
 	return d.changeAfter(ctx, org, id, func(*Tx) error { return nil }, fn)
 }
 
+// changeTries is how often a change is tried that was locked out.
+const changeTries = 3
+
 // changeAfter changes a batch that nobody else changes meanwhile. before runs
-// first, without the batch being locked.
+// first, without the batch being locked: it may meet a commit that locks what it
+// does in another order, and is tried again then.
 func (d *DB) changeAfter(ctx context.Context, org, id string, before func(tx *Tx) error, fn func(tx *Tx, b Batch) error) (Batch, error) {
-	var b Batch
-	err := d.Write(ctx, func(tx *Tx) (err error) {
-		if err = before(tx); err != nil {
+	for tries := 1; ; tries++ {
+		var b Batch
+		err := d.Write(ctx, func(tx *Tx) (err error) {
+			if err = before(tx); err != nil {
+				return err
+			}
+			if b, err = oneBatch(ctx, tx, `id = ? AND org = ? AND status <> 'intake'`+d.dialect.forUpdate, id, org); err != nil {
+				return err
+			}
+			if err = fn(tx, b); err != nil {
+				return err
+			}
+			b, err = GetBatch(ctx, tx, org, id)
 			return err
+		})
+		if tries == changeTries || !d.dialect.retry(err) {
+			return b, err
 		}
-		if b, err = oneBatch(ctx, tx, `id = ? AND org = ? AND status <> 'intake'`+d.dialect.forUpdate, id, org); err != nil {
-			return err
-		}
-		if err = fn(tx, b); err != nil {
-			return err
-		}
-		b, err = GetBatch(ctx, tx, org, id)
-		return err
-	})
-	return b, err
+	}
 }
 
 // CountRows adds the outcomes of one round to its batch, and completes the batch

@@ -208,3 +208,62 @@ func writeFromTwoProcesses(t *testing.T, inBatches bool) {
 		t.Errorf("%d on accounts, %d on batches, %d on keys, %v; want %d each", seq, batches, keys, err, writers*writes)
 	}
 }
+
+// A batch is resumed while a transaction that closes several of its rounds is
+// under way, in another order: they lock each other out. Its owner is not told so.
+func TestResumeBesideACommit(t *testing.T) {
+	t.Parallel()
+	db := teststore.Postgres(t)
+	b := upload(t, db, org(t, db, "org_a"), ask("one"), ask("two"), ask("three"), ask("four"))
+	for chunk := range b.Chunks { // asked once, so that resuming touches them
+		advance(t, db, store.Round{Batch: b.ID, Chunk: chunk})
+	}
+	if _, err := db.PauseBatch(t.Context(), b.Org, b.ID, start); err != nil {
+		t.Fatal(err)
+	}
+	resumed := make(chan error, 1)
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		if _, err := store.AdvanceRound(t.Context(), tx, store.Round{Batch: b.ID, Chunk: 1, Round: 1}, 0, start); err != nil {
+			return err
+		}
+		go func() {
+			_, err := db.ResumeBatch(context.Background(), b.Org, b.ID)
+			resumed <- err
+		}()
+		waitUntilBlocked(t, db)
+		_, err := store.AdvanceRound(t.Context(), tx, store.Round{Batch: b.ID, Chunk: 0, Round: 1}, 0, start)
+		return err
+	})
+	if err != nil && !db.Retry(err) {
+		t.Error(err)
+	}
+	if err := <-resumed; err != nil {
+		t.Errorf("resume: %v", err)
+	}
+}
+
+func advance(t *testing.T, db *store.DB, r store.Round) {
+	t.Helper()
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := store.AdvanceRound(t.Context(), tx, r, 0, start)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitUntilBlocked waits until somebody waits for a lock.
+func waitUntilBlocked(t *testing.T, db *store.DB) {
+	t.Helper()
+	for {
+		var blocked int
+		err := db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&blocked)
+		if err != nil {
+			t.Error(err)
+		}
+		if err != nil || blocked > 0 {
+			return
+		}
+	}
+}
