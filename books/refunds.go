@@ -216,15 +216,12 @@ func (b *Books) Revoke(ctx context.Context, org, grantID, reference string, amou
 	return revoked, nil
 }
 
-// unrevoked is how much of an amount was not taken back before, of the grant.
-// [errRepeated] if nothing of it.
+// unrevoked is how much of an amount was not taken back before, of the grant. It
+// may be nothing; the reference is remembered all the same.
 func unrevoked(ctx context.Context, tx *store.Tx, g Grant, amount lookup.Credits) (lookup.Credits, error) {
 	var before lookup.Credits
 	err := tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(amount), 0) FROM revokes WHERE org = ? AND grant_id = ?`, g.Org, g.ID).Scan(&before)
-	if err == nil && before >= g.Amount {
-		err = errRepeated
-	}
-	return min(amount, g.Amount-before), err
+	return max(0, min(amount, g.Amount-before)), err
 }
 
 func writeRevoke(ctx context.Context, tx *store.Tx, a *account, g Grant, reference string, amount, revoked lookup.Credits) error {

@@ -39,7 +39,7 @@ CREATE TABLE revokes (
     reference  TEXT NOT NULL,
     number     BIGINT NOT NULL,
     grant_id   TEXT NOT NULL,
-    amount     BIGINT NOT NULL CHECK (amount > 0),
+    amount     BIGINT NOT NULL CHECK (amount >= 0),
     revoked    BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (org, reference)
