@@ -39,7 +39,7 @@ func (e *Engine) commit(ctx context.Context, j job, held ledger.Hold, answers []
 		case errors.Is(err, books.ErrFenced), errors.Is(err, books.ErrOverdrawn):
 			fenced++
 			e.metrics.fenced.Inc()
-			held, answers, err = e.holdAgain(ctx, j, held.Opened, answers, errors.Is(err, books.ErrOverdrawn))
+			held, answers, err = e.holdPatiently(ctx, j, held.Opened, answers, errors.Is(err, books.ErrOverdrawn))
 			if errors.Is(err, ledger.ErrClosed) {
 				return 0, true, nil
 			}
@@ -165,6 +165,18 @@ func setBit(bits []byte, i int64) []byte {
 
 // wholeBalance is a share that limits nothing.
 const wholeBalance = 1000
+
+// holdPatiently is holdAgain while Redis or SQL is away for a moment, which is
+// when holds are fenced off: the answers may have cost something.
+func (e *Engine) holdPatiently(ctx context.Context, j job, opened time.Time, answers []answer, load bool) (held ledger.Hold, kept []answer, err error) {
+	for {
+		held, kept, err = e.holdAgain(ctx, j, opened, answers, load)
+		if !e.db.Retry(err) || ctx.Err() != nil {
+			return held, kept, err
+		}
+		pause(ctx, commitAgain)
+	}
+}
 
 // holdAgain holds credits for answers whose hold was fenced off, and drops the
 // answers that the new hold cannot pay: they stay open. load says that the gate

@@ -2,17 +2,21 @@ package enrich_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/internal/testredis"
 	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/ledger"
@@ -193,6 +197,52 @@ func TestGateOfANewerGeneration(t *testing.T) {
 	b.drive(id)
 	b.wantOutcome(id, store.RowCounts{Total: 5, Askable: 5, Asked: 5, Found: 5}, 5*lookup.Credit)
 	b.wantSound(id)
+}
+
+// Redis is away for a moment just when credits must be held again: what was asked
+// is not asked again.
+func TestFencedWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	rdb := testredis.Mini(t)
+	b := newBench(t, rdb, teststore.SQLite(t), 100*lookup.Credit)
+	id := b.batch(10, rows("hit", 0, 3)...).ID
+	var gone away
+	rdb.AddHook(&gone)
+	b.vendor.meanwhile(func(lookup.Query) {
+		if err := b.books.Load(context.Background(), org); err != nil {
+			t.Error(err)
+		}
+	})
+	b.db.couple = func(w store.Write) error {
+		err := b.db.DB.WriteGrouped(context.Background(), w)
+		if errors.Is(err, books.ErrFenced) {
+			gone.pipelines.Store(1)
+		}
+		return err
+	}
+	b.round(id, 0)
+	if calls := b.vendor.calls(); calls != 3 {
+		t.Errorf("%d calls for 3 rows", calls)
+	}
+	b.wantOutcome(id, store.RowCounts{Total: 3, Askable: 3, Asked: 3, Found: 3}, 3*lookup.Credit)
+	b.wantSound(id)
+}
+
+// away lets pipelines end as if the server was not there.
+type away struct{ pipelines atomic.Int64 }
+
+func (*away) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*away) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (a *away) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if a.pipelines.Add(-1) < 0 {
+			return next(ctx, cmds)
+		}
+		for _, cmd := range cmds {
+			cmd.SetErr(io.EOF)
+		}
+		return io.EOF
+	}
 }
 
 // Two workers run the same round at the same time.
