@@ -2,6 +2,7 @@ package tasks_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/magpie-hq/magpie/internal/testredis"
 	"github.com/magpie-hq/magpie/internal/teststore"
+	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 	"github.com/magpie-hq/magpie/tasks"
@@ -95,6 +97,27 @@ func TestLostWakeUp(t *testing.T) {
 	b := f.awaitStatus(f.batch(org, 10), store.Paused)
 	f.grant(org, 100*lookup.Credit)
 	f.wantPaid(b)
+}
+
+// One organization cannot be swept. The holds of others are released all the same.
+func TestOneOrganizationsTroubleHoldsUpNobodysCredits(t *testing.T) {
+	t.Parallel()
+	rdb := testredis.Mini(t)
+	f := newFleet(t, rdb, teststore.SQLite(t))
+	f.batch(f.org("org_a", 100*lookup.Credit), 60)
+	window := "{magpie:window:org_a:" + string(lookup.EmailFinder) + "}:state"
+	if err := errors.Join(rdb.Del(t.Context(), window).Err(), rdb.Set(t.Context(), window, "x", 0).Err()); err != nil {
+		t.Fatal(err)
+	}
+	other := f.org("org_b", 10*lookup.Credit)
+	_, err := f.books.Hold(t.Context(), ledger.HoldRequest{ // and then its process died
+		Org: other, ID: store.LookupHold("lkp_1"), Want: 1, Least: 1, Price: int64(lookup.Credit), Life: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.worker("one")
+	f.wantSound(other)
 }
 
 func TestPauseAndResumeByTheOwner(t *testing.T) {

@@ -41,9 +41,10 @@ func (r *Runner) sweepLoop(ctx context.Context) {
 	var seldom time.Time
 	for {
 		err := r.sweep(ctx)
-		if now := r.now(); err == nil && now.Sub(seldom) > 5*r.cfg.Sweep {
+		// Also after an error: one organization's trouble holds up nobody's credits.
+		if now := r.now(); now.Sub(seldom) > 5*r.cfg.Sweep {
 			seldom = now
-			err = r.sweepSeldom(ctx)
+			err = errors.Join(err, r.sweepSeldom(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "sweep", "err", err)
