@@ -2,9 +2,10 @@
 //
 // An [Adapter] knows one vendor's wire format: it builds a request and, with
 // one pure function, classifies the answer. A [Guard] stands around every call:
-// it paces them below the vendor's quota, stops asking a vendor that is down,
-// and parks one that refuses our key or has no money left. A [Waterfall] asks
-// the providers of a service in order until one has a result.
+// it keeps them within the vendor's quotas, stops asking a vendor that is down,
+// and parks one that refuses our key or has no money left. A [Fleet] makes all
+// that of one for all processes. A [Waterfall] asks the providers of a service in
+// order until one has a result.
 //
 // The package promises that an answer nobody documented is never a hit, that a
 // hit was checked before it is called one ([Validate]), and that nothing a

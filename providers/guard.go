@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,14 +16,20 @@ import (
 
 // Limits are how much of a vendor a [Guard] may use.
 type Limits struct {
-	// PerSecond is the sustained rate of calls; 0 means no limit.
-	PerSecond float64
-	// Burst is how many calls may start at once after a quiet moment; 0 means 1.
-	// In no second do more than PerSecond + Burst calls start: keep that sum
-	// below the vendor's quota.
+	// PerSecond, PerMinute and PerDay are the vendor's quotas: in no stretch of
+	// that length do more calls arrive, wherever it begins. 0 means no limit. Of a
+	// PerSecond with a fraction the whole part counts; one below 1 is one call
+	// in so many seconds.
+	PerSecond         float64
+	PerMinute, PerDay int
+	// Burst is how many calls may start at once; those after them are spread over
+	// the second. 0 means a twentieth of PerSecond, at least 1.
 	Burst int
 	// MaxConcurrent is how many calls may be under way; 0 means no limit.
 	MaxConcurrent int
+	// Quota names the quota, for providers that share one; "" is the provider's
+	// name. All who share it must have the same limits.
+	Quota string
 	// Patience is how long a question waits for its turn before it is held
 	// back; 0 means 2 s.
 	Patience time.Duration
@@ -31,20 +37,60 @@ type Limits struct {
 	// no plan left; 0 means 5 minutes.
 	ParkFor time.Duration
 	// OpenFor is how long a vendor is left alone that is down, before one call
-	// probes it; 0 means 5 s.
+	// probes it; 0 means 1 s.
 	OpenFor time.Duration
+	// CallTime is the longest that a call may take: places of a process that died
+	// are free after it. 0 means what the provider says, or 30 s.
+	CallTime time.Duration
 }
 
-func (l Limits) withDefaults() Limits {
+// bounded is a provider that knows how long its calls may take.
+type bounded interface{ Timeout() time.Duration }
+
+func (l Limits) withDefaults(p Provider) Limits {
+	callTime := 30 * time.Second
+	if b, ok := p.(bounded); ok {
+		callTime = b.Timeout()
+	}
 	for _, d := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&l.Patience, 2 * time.Second}, {&l.ParkFor, 5 * time.Minute}, {&l.OpenFor, 5 * time.Second}} {
+	}{{&l.Patience, 2 * time.Second}, {&l.ParkFor, 5 * time.Minute}, {&l.OpenFor, time.Second}, {&l.CallTime, callTime}} {
 		if *d.value <= 0 {
 			*d.value = d.standard
 		}
 	}
+	if l.Quota == "" {
+		l.Quota = p.Name()
+	}
 	return l
+}
+
+// gridShare is the grid of a window: four hundred steps.
+const gridShare = 400
+
+// terms are the limits as what is leased.
+func (l Limits) terms() terms {
+	t := terms{
+		places: int64(l.MaxConcurrent), callTime: (l.CallTime + time.Second).Milliseconds(),
+		openFor: l.OpenFor.Milliseconds(), burst: int64(l.Burst),
+	}
+	add := func(name string, span, size int64) {
+		if size > 0 {
+			t.windows = append(t.windows, window{name, span, max(1, span/gridShare), size})
+		}
+	}
+	if l.PerSecond >= 1 {
+		add("second", 1000, int64(l.PerSecond))
+	} else if l.PerSecond > 0 {
+		add("second", int64(math.Ceil(1000/l.PerSecond)), 1)
+	}
+	add("minute", time.Minute.Milliseconds(), int64(l.PerMinute))
+	add("day", (24 * time.Hour).Milliseconds(), int64(l.PerDay))
+	if t.burst <= 0 {
+		t.burst = max(1, int64(l.PerSecond)/20)
+	}
+	return t
 }
 
 // probeAfter is the hint for callers while somebody else probes the vendor.
@@ -54,24 +100,20 @@ const probeAfter = 500 * time.Millisecond
 // A call passes when the vendor is not parked, its breaker is not open, a
 // concurrent place and a turn are free within the patience. Otherwise the
 // answer has NotAsked set, and the vendor saw nothing.
+//
+// A guard by itself keeps its limits for one process. [Fleet.Join] makes limits,
+// breaker and park those of all processes.
 type Guard struct {
 	provider Provider
 	limits   Limits
 	metrics  providerMetrics
 	log      *slog.Logger
-	pacer    *pacer
-	places   chan struct{} // nil: no cap
-	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	tank     *tank
+	breaker  atomic.Pointer[gobreaker.TwoStepCircuitBreaker[struct{}]]
 	inFlight atomic.Int64
-
-	mu        sync.Mutex
-	openUntil time.Time
-	park      struct {
-		outcome Outcome // Quota or Auth
-		until   time.Time
-		logged  bool // until the vendor serves us again
-	}
-	misunderstood bool // a bad request was logged
+	// Set until the vendor serves us again: its park was logged, and ends then.
+	parkLogged    atomic.Pointer[time.Time]
+	misunderstood atomic.Bool // a bad request was logged
 }
 
 // NewGuard returns a guard around p. A nil m counts nothing; a nil log is silent.
@@ -81,16 +123,22 @@ func NewGuard(p Provider, limits Limits, m *Metrics, log *slog.Logger) *Guard {
 	}
 	g := &Guard{
 		provider: p,
-		limits:   limits.withDefaults(),
+		limits:   limits.withDefaults(p),
 		metrics:  m.provider(p.Name()),
 		log:      log.With("provider", p.Name()),
-		pacer:    newPacer(limits.PerSecond, limits.Burst),
 	}
-	if limits.MaxConcurrent > 0 {
-		g.places = make(chan struct{}, limits.MaxConcurrent)
+	g.tank = newTank(g.limits.terms())
+	g.tank.closed = g.renewBreaker
+	g.renewBreaker()
+	if m != nil {
+		m.guards.add(g)
 	}
-	g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](g.breakerSettings())
 	return g
+}
+
+// renewBreaker begins with a closed breaker that remembers nothing.
+func (g *Guard) renewBreaker() {
+	g.breaker.Store(gobreaker.NewTwoStepCircuitBreaker[struct{}](g.breakerSettings()))
 }
 
 // Name is the provider's name.
@@ -101,26 +149,56 @@ func (g *Guard) Services() []lookup.Service { return g.provider.Services() }
 
 // Ask lets the question through to the provider, or says why not.
 func (g *Guard) Ask(ctx context.Context, q lookup.Query) Answer {
+	breaker := g.breaker.Load()
+	if g.tank.hasten == nil && breaker.State() == gobreaker.StateOpen {
+		return g.refuse(ctx, openAnswer(g.tank.openLeft()))
+	}
 	began := time.Now()
-	deadline := began.Add(g.limits.Patience)
-	if a, held := g.heldBack(began); held {
+	p, a, ok := g.enter(ctx, began, began.Add(g.limits.Patience))
+	if !ok {
 		return g.refuse(ctx, a)
 	}
-	if a, ok := g.enter(ctx, deadline); !ok {
-		return g.refuse(ctx, a)
+	if p.probe {
+		return g.call(ctx, q, p, func(err error) { g.tank.probed(probeResult(err)) })
 	}
-	defer g.leave()
-	if after, ok := g.pacer.wait(ctx, deadline); !ok {
-		return g.refuse(ctx, notAsked(ctx, heldPaced, after))
-	}
-	if a, held := g.parked(time.Now()); held { // others learned something while we waited
-		return g.refuse(ctx, a)
-	}
-	done, err := g.breaker.Allow()
+	done, err := breaker.Allow()
 	if err != nil {
-		return g.refuse(ctx, g.openAnswer())
+		g.tank.leave(p, began, began, false)
+		return g.refuse(ctx, openAnswer(g.tank.openLeft()))
 	}
-	return g.call(ctx, q, done)
+	return g.call(ctx, q, p, done)
+}
+
+// probeResult is what the end of the fleet's probe means.
+func probeResult(err error) int64 {
+	switch {
+	case err == nil:
+		return probeGood
+	case errors.Is(err, errExcluded):
+		return probeVoid
+	}
+	return probeBad
+}
+
+// enter waits for a permit.
+func (g *Guard) enter(ctx context.Context, now, deadline time.Time) (permit, Answer, bool) {
+	for {
+		p, after, e := g.tank.enter(ctx, now, deadline, isInteractive(ctx))
+		switch e {
+		case entered:
+			return p, Answer{}, true
+		case isParked:
+			return p, Answer{Outcome: g.tank.parkedFor(), Reason: heldParked, After: after, NotAsked: true}, false
+		case isOpen:
+			return p, openAnswer(after), false
+		case tooBusy:
+			return p, notAsked(ctx, heldBusy, after), false
+		case tooFast, gone:
+			return p, notAsked(ctx, heldPaced, after), false
+		case lookAgain:
+			now = time.Now()
+		}
+	}
 }
 
 func (g *Guard) refuse(ctx context.Context, a Answer) Answer {
@@ -139,65 +217,13 @@ func notAsked(ctx context.Context, reason string, after time.Duration) Answer {
 	return Answer{Outcome: Throttled, Reason: reason, After: after, NotAsked: true}
 }
 
-// heldBack answers for a vendor that is parked or down.
-func (g *Guard) heldBack(now time.Time) (Answer, bool) {
-	if a, held := g.parked(now); held {
-		return a, true
-	}
-	if g.breaker.State() == gobreaker.StateOpen {
-		return g.openAnswer(), true
-	}
-	return Answer{}, false
-}
-
-// parked answers for a vendor that is left alone.
-func (g *Guard) parked(now time.Time) (Answer, bool) {
-	g.mu.Lock()
-	left, outcome := g.park.until.Sub(now), g.park.outcome
-	g.mu.Unlock()
-	if left <= 0 {
-		return Answer{}, false
-	}
-	return Answer{Outcome: outcome, Reason: heldParked, After: left, NotAsked: true}, true
-}
-
-func (g *Guard) openAnswer() Answer {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	after := max(time.Until(g.openUntil), probeAfter)
-	return Answer{Outcome: Transient, Reason: heldOpen, After: after, NotAsked: true}
-}
-
-// enter takes a concurrent place.
-func (g *Guard) enter(ctx context.Context, deadline time.Time) (Answer, bool) {
-	if g.places == nil {
-		return Answer{}, true
-	}
-	select {
-	case g.places <- struct{}{}:
-		return Answer{}, true
-	default:
-	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	select {
-	case g.places <- struct{}{}:
-		return Answer{}, true
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return notAsked(ctx, heldBusy, busyAfter), false
-}
-
-func (g *Guard) leave() {
-	if g.places != nil {
-		<-g.places
-	}
+func openAnswer(after time.Duration) Answer {
+	return Answer{Outcome: Transient, Reason: heldOpen, After: max(after, probeAfter), NotAsked: true}
 }
 
 // call asks the provider and learns from the answer. The breaker always hears
 // how it ended: a half-open one waits for that for ever.
-func (g *Guard) call(ctx context.Context, q lookup.Query, done func(error)) (answer Answer) {
+func (g *Guard) call(ctx context.Context, q lookup.Query, p permit, done func(error)) (answer Answer) {
 	started := time.Now()
 	g.inFlight.Add(1)
 	answer = Answer{Outcome: Transient, Reason: "panic"}
@@ -206,10 +232,12 @@ func (g *Guard) call(ctx context.Context, q lookup.Query, done func(error)) (ans
 			answer = Answer{Outcome: Transient, Reason: "panic"}
 			g.log.ErrorContext(ctx, "provider panicked", "stack", string(debug.Stack()))
 		}
+		ended := time.Now()
 		g.inFlight.Add(-1)
+		g.tank.leave(p, started, ended, !answer.NotAsked)
 		done(forBreaker(ctx, answer))
 		g.learn(ctx, started, answer)
-		g.called(ctx, answer, time.Since(started))
+		g.called(ctx, answer, ended.Sub(started))
 	}()
 	return g.provider.Ask(ctx, q)
 }
@@ -232,73 +260,57 @@ func (g *Guard) learn(ctx context.Context, started time.Time, a Answer) {
 	}
 	switch a.Outcome {
 	case Throttled:
-		g.pacer.throttled(started, a.After)
+		g.tank.throttled(started, a.After)
 	case Quota, Auth:
 		g.parkVendor(ctx, a)
 	case BadRequest:
-		g.reportMisunderstood(ctx, a)
+		if !g.misunderstood.Swap(true) {
+			g.log.ErrorContext(ctx, "provider does not understand a request; its adapter needs a look (logged once)", "reason", a.Reason)
+		}
 	case Hit, Miss, Ineligible, Pending, Blocked:
-		g.pacer.answered(started)
-		g.served(ctx, started)
+		g.tank.answered(started)
+		if until := g.parkLogged.Load(); until != nil && started.After(*until) && g.parkLogged.CompareAndSwap(until, nil) {
+			g.log.InfoContext(ctx, "provider serves again")
+		}
 	case Transient: // the breaker's business
 	}
 }
 
 func (g *Guard) parkVendor(ctx context.Context, a Answer) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	pause := g.limits.ParkFor
 	if a.After > 0 {
 		pause = min(a.After, longestPause)
 	}
-	g.park.outcome, g.park.until = a.Outcome, time.Now().Add(pause)
-	if !g.park.logged {
-		g.park.logged = true
+	until := g.tank.leaveAlone(a.Outcome, pause)
+	if g.parkLogged.Swap(&until) == nil {
 		g.log.ErrorContext(ctx, "provider is parked; check its key and its plan", "outcome", a.Outcome.String(), "reason", a.Reason, "for", pause)
 	}
 }
 
-func (g *Guard) served(ctx context.Context, started time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.park.logged && started.After(g.park.until) {
-		g.park.logged = false
-		g.log.InfoContext(ctx, "provider serves again")
-	}
-}
-
-func (g *Guard) reportMisunderstood(ctx context.Context, a Answer) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.misunderstood {
-		g.misunderstood = true
-		g.log.ErrorContext(ctx, "provider does not understand a request; its adapter needs a look (logged once)", "reason", a.Reason)
-	}
-}
-
-// State is what a guard knows about its provider at one moment.
+// State is what a guard knows about its provider at one moment. In a fleet all
+// but InFlight is the fleet's, as of the last lease.
 type State struct {
 	Provider  string
 	Condition string    // "closed" (all is well), "half-open", "open" or "parked"
 	Until     time.Time // with open and parked: when the vendor is tried again
+	Parked    Outcome   // with parked: Quota or Auth
 	NotBefore time.Time // end of the last pause that the vendor asked for
 	Rate      float64   // calls a second allowed now; 0: no limit
-	InFlight  int       // calls under way
+	InFlight  int       // calls of this process under way
+	Quotas    []QuotaUse
+}
+
+// QuotaUse is how much of one window of a vendor's quota is used: calls made in
+// it, and those leased to processes.
+type QuotaUse struct {
+	Window      string // "second", "minute" or "day"
+	Used, Quota int64
 }
 
 // State reports how the guard stands.
 func (g *Guard) State() State {
-	now := time.Now()
-	s := State{Provider: g.Name(), Condition: g.breaker.State().String(), InFlight: int(g.inFlight.Load())}
-	s.Rate, s.NotBefore = g.pacer.state(now)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if s.Condition == gobreaker.StateOpen.String() {
-		s.Until = g.openUntil
-	}
-	if g.park.until.After(now) {
-		s.Condition, s.Until = "parked", g.park.until
-	}
+	s := State{Provider: g.Name(), Condition: g.breaker.Load().State().String(), InFlight: int(g.inFlight.Load())}
+	g.tank.state(time.Now(), &s)
 	return s
 }
 
@@ -339,11 +351,9 @@ func (g *Guard) breakerSettings() gobreaker.Settings {
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		// Called under the breaker's lock: it must not ask the breaker anything.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			g.mu.Lock()
 			if to == gobreaker.StateOpen {
-				g.openUntil = time.Now().Add(g.limits.OpenFor)
+				g.tank.trip()
 			}
-			g.mu.Unlock()
 			g.log.Warn("provider's breaker changed", "from", from.String(), "to", to.String())
 		},
 	}

@@ -232,6 +232,10 @@ func TestMetrics(t *testing.T) {
 	}
 	want["magpie_provider_calls_total quota"] = 1
 	want["magpie_provider_held_back_total parked"] = 2
+	for _, condition := range []string{"closed", "half-open", "open", "parked"} {
+		want["magpie_provider_condition "+condition] = 0
+	}
+	want["magpie_provider_condition parked"] = 1
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
@@ -254,7 +258,7 @@ func counts(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 					name = append(name, label.GetValue())
 				}
 			}
-			all[strings.Join(name, " ")] += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			all[strings.Join(name, " ")] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return all

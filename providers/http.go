@@ -89,6 +89,9 @@ func (h *HTTP) Name() string { return h.adapter.Name() }
 // Services are the adapter's services.
 func (h *HTTP) Services() []lookup.Service { return h.adapter.Services() }
 
+// Timeout is the longest that a call may take.
+func (h *HTTP) Timeout() time.Duration { return h.timeout }
+
 // Ask makes one call. It reads at most 1 MiB of the answer and never repeats a
 // call: one that was cut short may have been paid for.
 func (h *HTTP) Ask(ctx context.Context, q lookup.Query) Answer {
@@ -134,7 +137,11 @@ func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Reque
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return Answer{Outcome: Transient, Reason: "redirect"}
 	}
-	return h.adapter.Classify(service, resp.StatusCode, resp.Header, body)
+	answer := h.adapter.Classify(service, resp.StatusCode, resp.Header, body)
+	if answer.Outcome == Throttled && answer.After == 0 {
+		answer.After = RetryAfter(resp.Header, body, time.Now())
+	}
+	return answer
 }
 
 // cutShort answers for a call without an answer. The error itself is dropped:

@@ -1,6 +1,9 @@
 package providers
 
 import (
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +15,7 @@ type Metrics struct {
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 	held    *prometheus.CounterVec
+	guards  standings
 }
 
 // NewMetrics registers the metrics. With a nil registerer they are counted but
@@ -33,9 +37,73 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		}, []string{"provider", "reason"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.calls, m.seconds, m.held)
+		registerer.MustRegister(m.calls, m.seconds, m.held, &m.guards)
 	}
 	return m
+}
+
+// standings shows how guards stand when somebody looks.
+type standings struct {
+	mu     sync.Mutex
+	guards map[string]*Guard // by provider: a new one takes the place of an old one
+}
+
+var (
+	conditionDesc = prometheus.NewDesc("magpie_provider_condition",
+		"1 for the condition a provider is in, as this process last heard of it from the fleet; parked needs the operator.",
+		[]string{"provider", "condition"}, nil)
+	usedDesc = prometheus.NewDesc("magpie_provider_quota_used",
+		"Calls that the whole fleet has made in a window of a provider's quota or leased for it, as this process last heard.",
+		[]string{"provider", "window"}, nil)
+	quotaDesc = prometheus.NewDesc("magpie_provider_quota",
+		"Calls that a provider's quota allows in a window.", []string{"provider", "window"}, nil)
+	rateDesc = prometheus.NewDesc("magpie_provider_rate",
+		"Calls a second that the fleet allows itself now; less than the quota after a provider complained.", []string{"provider"}, nil)
+
+	conditions = []string{"closed", "half-open", "open", "parked"}
+)
+
+func (s *standings) add(g *Guard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.guards == nil {
+		s.guards = map[string]*Guard{}
+	}
+	s.guards[g.Name()] = g
+}
+
+// Describe implements [prometheus.Collector].
+func (s *standings) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{conditionDesc, usedDesc, quotaDesc, rateDesc} {
+		out <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (s *standings) Collect(out chan<- prometheus.Metric) {
+	s.mu.Lock()
+	guards := slices.Collect(maps.Values(s.guards))
+	s.mu.Unlock()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for _, g := range guards {
+		state := g.State()
+		for _, c := range conditions {
+			is := 0.0
+			if c == state.Condition {
+				is = 1
+			}
+			gauge(conditionDesc, is, state.Provider, c)
+		}
+		for _, q := range state.Quotas {
+			gauge(usedDesc, float64(q.Used), state.Provider, q.Window)
+			gauge(quotaDesc, float64(q.Quota), state.Provider, q.Window)
+		}
+		if len(state.Quotas) > 0 {
+			gauge(rateDesc, state.Rate, state.Provider)
+		}
+	}
 }
 
 // Why a guard holds a question back; also the Answer.Reason.

@@ -125,6 +125,18 @@ func poll(ctx context.Context, p Provider, q lookup.Query) Answer {
 	return answer
 }
 
+// sleep waits for d and reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // check turns a hit that is none into a miss, and returns the result of one
 // that is.
 func check(q lookup.Query, a Answer) (Answer, json.RawMessage) {

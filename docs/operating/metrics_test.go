@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/magpie-hq/magpie/app"
+	"github.com/magpie-hq/magpie/providers"
 )
 
 const metricsPage = "metrics.md"
@@ -22,7 +23,7 @@ const metricsPreface = `# Metrics
 
 <!-- Generated from a running process by "go generate ./docs/operating"; do not edit. -->
 
-Every process serves them at ` + "`/metrics`" + ` of its ` + "`OPS_ADDR`" + `, for Prometheus. ` + "`magpie_http_*`" + ` is an api's; ` + "`magpie_queue_*`, `magpie_chunk_*`, `magpie_sweeper_*`, `magpie_rounds_*` and `magpie_open_batches`" + ` are a worker's; the rest is both's, because an api asks vendors for single lookups. What a process counts is its own: add up over processes. What it reads from Redis or PostgreSQL, ` + "`magpie_queue_*` and `magpie_open_batches`" + `, is the fleet's, and every worker says the same: take the maximum.
+Every process serves them at ` + "`/metrics`" + ` of its ` + "`OPS_ADDR`" + `, for Prometheus. ` + "`magpie_http_*`" + ` is an api's; ` + "`magpie_queue_*`, `magpie_chunk_*`, `magpie_sweeper_*`, `magpie_rounds_*` and `magpie_open_batches`" + ` are a worker's; the rest is both's, because an api asks vendors for single lookups. What a process counts is its own: add up over processes. What it reads from Redis or PostgreSQL, ` + "`magpie_queue_*` and `magpie_open_batches`" + `, is the fleet's, and every worker says the same: take the maximum. What ` + "`magpie_provider_condition`, `_quota_used` and `_rate`" + ` say is the fleet's too, as the process last heard of it.
 
 Labels are from fixed lists; nothing in them comes from a customer. [What to watch](fleet.md#health-and-metrics) is a shorter list.
 
@@ -100,6 +101,7 @@ func scrape(t *testing.T) map[string]*metric {
 	t.Helper()
 	a, err := app.New(t.Context(), app.Config{
 		Dir: t.TempDir(), Addr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0", AdminKey: "administrator-of-the-test",
+		Hunter: providers.Limits{PerSecond: 5, PerMinute: 300, PerDay: 5000},
 	})
 	if err != nil {
 		t.Fatal(err)

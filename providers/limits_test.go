@@ -22,7 +22,7 @@ func TestLimiterHolds(t *testing.T) {
 			starts = append(starts, time.Now())
 			return outcome(providers.Miss)
 		}}
-		g := guard(vendor, providers.Limits{PerSecond: 10, Burst: 5, Patience: 2 * time.Second})
+		g := guard(vendor, providers.Limits{PerSecond: 10, Burst: 5, Patience: 1900 * time.Millisecond})
 		var held atomic.Int64
 		var wg sync.WaitGroup
 		for range 40 {
@@ -30,19 +30,22 @@ func TestLimiterHolds(t *testing.T) {
 				a := g.Ask(t.Context(), question("ada"))
 				if a.NotAsked {
 					held.Add(1)
-					if a.Outcome != providers.Throttled || a.After < time.Second {
+					if a.Outcome != providers.Throttled || a.After <= 0 {
 						t.Errorf("held back with %+v", a)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		if len(starts) != 25 || held.Load() != 15 { // 5 at once and 20 in the two seconds of patience
-			t.Errorf("%d calls started, %d held back", len(starts), held.Load())
+		if at, early := starts[4].Sub(starts[0]), starts[5].Sub(starts[0]); at > 10*time.Millisecond || early < 50*time.Millisecond {
+			t.Errorf("five calls within %s, the sixth after %s: want a burst of five", at, early)
 		}
-		for i := range len(starts) - 15 {
-			if d := starts[i+15].Sub(starts[i]); d < time.Second {
-				t.Errorf("16 calls within %s", d)
+		if len(starts) < 18 || len(starts) > 20 || len(starts)+int(held.Load()) != 40 {
+			t.Errorf("%d calls started in two seconds, %d held back", len(starts), held.Load())
+		}
+		for i := range len(starts) - 10 {
+			if d := starts[i+10].Sub(starts[i]); d < time.Second {
+				t.Errorf("11 calls within %s", d)
 			}
 		}
 	})
