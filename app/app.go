@@ -22,6 +22,7 @@ import (
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/providers/simulator"
 	"github.com/magpie-hq/magpie/store"
 	"github.com/magpie-hq/magpie/tasks"
@@ -41,8 +42,11 @@ type App struct {
 	simulator   *simulator.Simulator
 	servers     []*server
 	waiting     atomic.Value // string: what the start waits for; "" once it is over
+	fleet       *providers.Fleet
 	stopClock   context.CancelFunc
 	clock       sync.WaitGroup
+	stopLeases  context.CancelFunc
+	leases      sync.WaitGroup
 	stop        sync.Once
 }
 
@@ -54,7 +58,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, stopClock: func() {}}
+	a := &App{cfg: cfg, stopClock: func() {}, stopLeases: func() {}}
 	a.waiting.Store("starting")
 	defer func() {
 		if err != nil {
@@ -143,6 +147,9 @@ func (a *App) Start() error {
 		a.stopClock = stop
 		a.clock.Go(func() { a.keepTime(clock) })
 	}
+	leasing, stop := context.WithCancel(context.Background())
+	a.stopLeases = stop
+	a.leases.Go(func() { a.fleet.Run(leasing) })
 	if a.runner != nil {
 		if err := a.runner.Start(); err != nil {
 			return err
@@ -183,6 +190,8 @@ func (a *App) shutdown(ctx context.Context, name string) error {
 // close closes what was opened, in reverse order. Parts never opened are nil.
 func (a *App) close() error {
 	var errs []error
+	a.stopLeases() // nobody calls vendors any more
+	a.leases.Wait()
 	a.stopClock()
 	a.clock.Wait()
 	for _, s := range a.servers {

@@ -31,8 +31,9 @@ import (
 // built for a test of whole processes.
 const roleVariable = "MAGPIE_TEST_ROLE"
 
-// latencyVariable is how long the simulated vendors take; 5 ms if it is not set.
-const latencyVariable = "MAGPIE_TEST_LATENCY"
+// vendorVariable changes how the simulated vendors are: what a [simulator.Vendor]
+// has, as JSON.
+const vendorVariable = "MAGPIE_TEST_VENDOR"
 
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(roleVariable); role {
@@ -47,11 +48,13 @@ func TestMain(m *testing.M) {
 
 // simulate serves the simulated vendors and says where, as the processes do.
 func simulate() int {
-	latency, err := time.ParseDuration(os.Getenv(latencyVariable))
-	if err != nil {
-		latency = 5 * time.Millisecond
+	vendor := simulator.Vendor{Key: "key", Latency: 5 * time.Millisecond}
+	if text := os.Getenv(vendorVariable); text != "" {
+		if err := json.Unmarshal([]byte(text), &vendor); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
-	vendor := simulator.Vendor{Key: "key", Latency: latency}
 	world, err := simulator.New(simulator.Config{Seed: 3, Hunter: vendor, Prospeo: vendor})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -153,11 +156,21 @@ const (
 )
 
 // newFleet starts a fleet in a database of the Redis that tests share.
-func newFleet(t *testing.T, workers int) *fleet {
+func newFleet(t *testing.T, workers int, settings ...string) *fleet {
 	t.Helper()
 	rdb := testredis.Real(t)
 	options := rdb.Options()
-	return newFleetOn(t, rdb, fmt.Sprintf("unix://%s?db=%d", options.Addr, options.DB), workers)
+	return newFleetOn(t, rdb, fmt.Sprintf("unix://%s?db=%d", options.Addr, options.DB), workers, settings...)
+}
+
+// vendorSetting is the setting for vendors that are otherwise than usual.
+func vendorSetting(t *testing.T, v simulator.Vendor) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vendorVariable + "=" + string(text)
 }
 
 // newFleetOn starts a fleet that reaches its Redis at a URL. Settings come before
@@ -171,8 +184,8 @@ func newFleetOn(t *testing.T, rdb *redis.Client, redisURL string, workers int, s
 	f.env = append([]string{
 		"DATABASE_URL=" + database, "REDIS_URL=" + redisURL,
 		"API_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "ADMIN_KEY=" + adminKey,
-		"HUNTER_API_KEY=key", "HUNTER_URL=" + f.simulator.API + simulator.HunterPath, "HUNTER_PER_SECOND=250",
-		"PROSPEO_API_KEY=key", "PROSPEO_URL=" + f.simulator.API + simulator.ProspeoPath, "PROSPEO_PER_SECOND=250",
+		"HUNTER_API_KEY=key", "HUNTER_URL=" + f.simulator.API + simulator.HunterPath, "HUNTER_PER_SECOND=1000",
+		"PROSPEO_API_KEY=key", "PROSPEO_URL=" + f.simulator.API + simulator.ProspeoPath, "PROSPEO_PER_SECOND=1000",
 		"CHUNK_ROWS=50", "WORKER_CONCURRENCY=3",
 	}, settings...)
 	f.api = spawn(t, "api", f.env...)

@@ -55,14 +55,18 @@ func Settings() []Setting {
 		vendorSettings("PROSPEO", "Prospeo", func(c *Config) (*Vendor, *providers.Limits) { return &c.ProspeoVendor, &c.Prospeo })...)...)
 }
 
-// vendorSettings are those of one vendor. Limits are a process's share: divide
-// the vendor's quota by the number of processes.
+// vendorSettings are those of one vendor. Limits are the whole fleet's.
 func vendorSettings(prefix, name string, of func(*Config) (*Vendor, *providers.Limits)) []Setting {
+	limit := func(set func(l *providers.Limits, n int)) func(*Config, string) error {
+		return whole(func(c *Config, n int) { _, l := of(c); set(l, n) })
+	}
 	return []Setting{
 		{prefix + "_API_KEY", "", "Your key for " + name + ". Without it " + name + " is not asked.", both, text(func(c *Config) *string { v, _ := of(c); return &v.Key })},
 		{prefix + "_URL", "", "Where " + name + " is, if not at its own address; the simulator, for one.", both, text(func(c *Config) *string { v, _ := of(c); return &v.URL })},
-		{prefix + "_PER_SECOND", "5", "Calls a second that this process may make to " + name + ". Divide your quota by the number of processes.", both, whole(func(c *Config, n int) { _, l := of(c); l.PerSecond = float64(n) })},
-		{prefix + "_CONCURRENT", "16", "Calls to " + name + " that this process may have under way.", both, whole(func(c *Config, n int) { _, l := of(c); l.MaxConcurrent = n })},
+		{prefix + "_PER_SECOND", "5", "Calls a second that all processes together may make to " + name + ": your quota. The same for all processes, as are the next three.", both, limit(func(l *providers.Limits, n int) { l.PerSecond = float64(n) })},
+		{prefix + "_PER_MINUTE", "", "Calls a minute that all processes together may make to " + name + ".", both, limit(func(l *providers.Limits, n int) { l.PerMinute = n })},
+		{prefix + "_PER_DAY", "", "Calls in 24 hours that all processes together may make to " + name + ".", both, limit(func(l *providers.Limits, n int) { l.PerDay = n })},
+		{prefix + "_CONCURRENT", "16", "Calls to " + name + " that all processes together may have under way.", both, limit(func(l *providers.Limits, n int) { l.MaxConcurrent = n })},
 	}
 }
 

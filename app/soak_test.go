@@ -63,7 +63,7 @@ var disasters = []disaster{
 	{name: "the clock of an account jumps by an hour", strike: moveClock},
 	{name: "a subscription is renewed over a thousand holds", rows: 6000, workers: 4, strike: renewSubscription, settings: []string{
 		"CHUNK_ROWS=2", "WINDOW=1200", "WORKER_CONCURRENCY=320", "WORKER_SERVERS=4", "HUNTER_CONCURRENT=1000", "PROSPEO_CONCURRENT=1000",
-		"HUNTER_PER_SECOND=1000", "PROSPEO_PER_SECOND=1000", latencyVariable + "=3s",
+		"HUNTER_PER_SECOND=1000", "PROSPEO_PER_SECOND=1000", vendorVariable + `={"Key": "key", "Latency": 3000000000}`,
 	}},
 	{name: "two versions of the scripts run side by side", rows: 40_000, strike: mixVersions},
 	{name: "keys of the account are corrupt", strike: corruptKeys},

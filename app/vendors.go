@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/magpie-hq/magpie/providers/phonecheck"
 	"github.com/magpie-hq/magpie/providers/prospeo"
 	"github.com/magpie-hq/magpie/providers/simulator"
+	"github.com/magpie-hq/magpie/store"
 )
 
 // openProviders puts the adapters, each behind its guard, into the waterfalls.
@@ -22,6 +24,7 @@ func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) 
 		}
 	}
 	metrics := providers.NewMetrics(registry)
+	a.fleet = a.newFleet()
 	var finders []providers.Provider
 	for _, v := range []struct {
 		adapter providers.Adapter
@@ -39,7 +42,9 @@ func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) 
 			v.url = v.vendor.URL
 		}
 		call := providers.NewHTTP(v.adapter, providers.HTTPConfig{BaseURL: v.url, Key: v.vendor.Key})
-		finders = append(finders, providers.NewGuard(call, v.limits, metrics, a.cfg.Log))
+		guard := providers.NewGuard(call, v.limits, metrics, a.cfg.Log)
+		a.fleet.Join(guard)
+		finders = append(finders, guard)
 	}
 	return providers.Waterfalls{
 		lookup.EmailFinder: {Providers: finders},
@@ -61,4 +66,35 @@ func (a *App) openSimulator(ctx context.Context) error {
 	a.cfg.HunterVendor = Vendor{Key: a.cfg.Simulator.Hunter.Key, URL: a.SimulatorURL() + simulator.HunterPath}
 	a.cfg.ProspeoVendor = Vendor{Key: a.cfg.Simulator.Prospeo.Key, URL: a.SimulatorURL() + simulator.ProspeoPath}
 	return nil
+}
+
+// newFleet shares the vendors' limits with all processes on the same Redis and
+// the same SQL.
+func (a *App) newFleet() *providers.Fleet {
+	return providers.NewFleet(providers.FleetConfig{
+		Redis: a.rdb, Checkpoint: checkpoint{a.db}, Log: a.cfg.Log,
+		Member: store.NewID("mbr", time.Now()), Alone: a.cfg.embedded(),
+	})
+}
+
+// checkpoint keeps reservations of calls in SQL.
+type checkpoint struct{ db *store.DB }
+
+// Reserve stores reservations.
+func (c checkpoint) Reserve(ctx context.Context, quota string, reservations []providers.Reservation) error {
+	all := make([]store.Reservation, len(reservations))
+	for i, r := range reservations {
+		all[i] = store.Reservation(r)
+	}
+	return c.db.PutReservations(ctx, quota, all)
+}
+
+// Reservations returns those that end after since.
+func (c checkpoint) Reservations(ctx context.Context, quota string, since time.Time) ([]providers.Reservation, error) {
+	stored, err := c.db.Reservations(ctx, quota, since)
+	all := make([]providers.Reservation, len(stored))
+	for i, r := range stored {
+		all[i] = providers.Reservation(r)
+	}
+	return all, err
 }

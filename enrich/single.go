@@ -10,6 +10,7 @@ import (
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -52,7 +53,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 		return store.PutLookup(ctx, tx, r.ID, r.Org, r.Query.Service, row, e.now())
 	}
 	j.patience = e.cfg.LookupPatience
-	report, err := e.run(ctx, j, func() bool { return ctx.Err() == nil })
+	report, err := e.run(providers.Interactive(ctx), j, func() bool { return ctx.Err() == nil })
 	switch {
 	case err != nil:
 		return lookup.Row{}, err

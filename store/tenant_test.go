@@ -38,6 +38,7 @@ var seeds = map[string]string{
 	"audits":        `INSERT INTO audits VALUES ('ID', 1, 0)`,
 	"redis_servers": `INSERT INTO redis_servers VALUES ('ID', 0)`,
 	"tickets":       `INSERT INTO tickets VALUES ('ID', '00000000-0000-0000-0000-000000000000', 'vendor', 'ticket', 0)`,
+	"events":        `INSERT INTO events VALUES ('ID', 'ID', 'credits.low', 0, 0)`,
 	"reservations":  `INSERT INTO reservations VALUES ('vendor', 'ID', 0, 1)`,
 	"idempotency":   `INSERT INTO idempotency VALUES ('ID', 'key', 'route', 'object', NULL, 0, NULL, 0)`,
 }
