@@ -35,6 +35,7 @@ func benchmarks() []benchmark {
 		{[]string{"ledger_load_growth"}, loads},
 		{[]string{"books_commits_grouped_vs_single"}, commits},
 		{[]string{"guard_ns_per_call"}, guardCall},
+		{[]string{"quota_utilisation", "quota_violations", "guard_redis_cps"}, quotas},
 		{[]string{"results_ndjson_rows_per_s", "results_csv_rows_per_s"}, downloads},
 	}
 }
@@ -63,6 +64,7 @@ type bed struct {
 	log            io.Writer
 	rounds         int
 	rows, download int
+	quotaTime      time.Duration
 	profiles       string            // folder; "": no profiles
 	settings       map[string]string // of Magpie's processes, instead of the benchmark's own
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/magpie-hq/magpie/app"
 )
@@ -34,6 +35,7 @@ func command(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each side is measured")
 	flags.IntVar(&b.rows, "rows", 100_000, "rows of a batch")
 	flags.IntVar(&b.download, "download", 1_000_000, "rows of the batch that is downloaded")
+	flags.DurationVar(&b.quotaTime, "quota", time.Minute, "how long processes share a vendor's quota")
 	flags.StringVar(&b.profiles, "profile", "", "folder for CPU profiles of all processes; none if empty")
 	flags.Func("set", "a setting of Magpie's processes to measure with, such as CHUNK_ROWS=500; may be repeated", func(text string) error {
 		setting, value, ok := strings.Cut(text, "=")

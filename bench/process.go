@@ -30,6 +30,10 @@ type job struct {
 	Rows     int               `json:"rows,omitempty"`
 	InFlight int               `json:"in_flight,omitempty"`
 	Profile  string            `json:"profile,omitempty"` // folder
+	// The quota of the simulated vendors; 0: none.
+	PerSecond  int           `json:"per_second,omitempty"`
+	Concurrent int           `json:"concurrent,omitempty"`
+	For        time.Duration `json:"for,omitempty"` // how long a leaser asks
 }
 
 // said is what a process says about itself on its standard error, in lines of

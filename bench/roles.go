@@ -21,6 +21,7 @@ var roles = map[string]func(context.Context, job) error{
 	"simulator":   simulate,
 	"naive":       naive,
 	"bare":        bare,
+	"leaser":      leaser,
 }
 
 // magpie is one of Magpie's own processes.
@@ -36,7 +37,7 @@ const vendorKey = "benchmark"
 
 // simulate is the simulated vendors.
 func simulate(ctx context.Context, j job) error {
-	vendor := simulator.Vendor{Key: vendorKey, Latency: j.Latency}
+	vendor := simulator.Vendor{Key: vendorKey, Latency: j.Latency, Quota: simulator.Quota{PerSecond: j.PerSecond, Concurrent: j.Concurrent}}
 	world, err := simulator.New(simulator.Config{Seed: 1, Hunter: vendor, Prospeo: vendor})
 	if err != nil {
 		return err
