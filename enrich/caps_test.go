@@ -123,7 +123,7 @@ func TestKeyPausesAtItsMonthlyCap(t *testing.T) {
 	t.Parallel()
 	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
 		b := newBench(t, rdb, db, 100*lookup.Credit)
-		b.clock.advance(time.Date(2026, 12, 31, 23, 59, 0, 0, time.UTC).Sub(b.clock.Now()))
+		b.clock.advance(time.Date(2026, 11, 30, 23, 59, 0, 0, time.UTC).Sub(b.clock.Now()))
 		b.capKey(4 * lookup.Credit)
 		ask := func(n int) error {
 			r := b.request("hit", n)
