@@ -510,12 +510,12 @@ func TestCancelledBatchAsksNobody(t *testing.T) {
 // Random faults at random moments, between rounds and in the middle of them: lost
 // commits, lost answers, flushes, sweeps, repeated rounds, and clocks, of the
 // process and of Redis, that jump an hour forward or back. A failure prints its
-// seed. With MAGPIE_SOAK there are thousands.
+// seed. With MAGPIE_SOAK there are many more.
 func TestRandomFaults(t *testing.T) {
 	t.Parallel()
 	seeds := 25
 	if os.Getenv("MAGPIE_SOAK") != "" {
-		seeds = 3000
+		seeds = 1000
 	}
 	for range seeds {
 		seed := rand.Uint64()
