@@ -102,13 +102,9 @@ func TestLostWakeUp(t *testing.T) {
 // One organization cannot be swept. The holds of others are released all the same.
 func TestOneOrganizationsTroubleHoldsUpNobodysCredits(t *testing.T) {
 	t.Parallel()
-	rdb := testredis.Mini(t)
-	f := newFleet(t, rdb, teststore.SQLite(t))
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
 	f.batch(f.org("org_a", 100*lookup.Credit), 60)
-	window := "{magpie:window:org_a:" + string(lookup.EmailFinder) + "}:state"
-	if err := errors.Join(rdb.Del(t.Context(), window).Err(), rdb.Set(t.Context(), window, "x", 0).Err()); err != nil {
-		t.Fatal(err)
-	}
+	f.spoilWindow("org_a")
 	other := f.org("org_b", 10*lookup.Credit)
 	_, err := f.books.Hold(t.Context(), ledger.HoldRequest{ // and then its process died
 		Org: other, ID: store.LookupHold("lkp_1"), Want: 1, Least: 1, Price: int64(lookup.Credit), Life: time.Millisecond,
@@ -153,26 +149,10 @@ func TestTakeOver(t *testing.T) {
 	teststore.Both(t, func(t *testing.T, rdb *redis.Client, db *store.DB) {
 		f := newFleet(t, rdb, db)
 		b := f.batch(f.org("org_a", 100*lookup.Credit), 20)
-		// The dead worker took the chunk off its queue, said so, and has been
-		// silent since 1970.
-		round := store.Round{Batch: b.ID}
-		inspector := asynq.NewInspectorFromRedisClient(f.rdb)
-		if err := inspector.DeleteTask(tasks.Express, round.String()); err != nil {
-			t.Fatal(err)
-		}
-		err := f.rdb.HSet(t.Context(), "magpie:running", round.String(), "dead").Err()
-		if err == nil {
-			err = f.rdb.ZAdd(t.Context(), "magpie:workers", redis.Z{Member: "dead", Score: 1}).Err()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		f.dies("dead", 1, b)
 		f.worker("one")
 		f.wantPaid(b)
-		chunk, err := store.GetChunk(t.Context(), f.db, b.ID, 0)
-		if err != nil || chunk.Deaths != 1 || chunk.Round < 2 {
-			t.Errorf("chunk 0 ended in round %d after %d deaths, %v; want a voided round and one death", chunk.Round, chunk.Deaths, err)
-		}
+		f.wantDeath(b)
 	})
 }
 
@@ -194,6 +174,65 @@ func TestTaskThatNobodyGot(t *testing.T) {
 			t.Errorf("lost %t, completed after %s", lost.Load(), took)
 		}
 	})
+}
+
+// Two workers die, and what one of them ran cannot be rescued.
+func TestTakeOverOfTheOthers(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, testredis.Mini(t), teststore.SQLite(t))
+	lost, b := f.batch(f.org("org_a", 100*lookup.Credit), 60), f.batch(f.org("org_b", 100*lookup.Credit), 20)
+	f.dies("first", 1, lost)
+	f.dies("second", 2, b)
+	f.breakBooks("org_a")
+	f.worker("one")
+	f.wantPaid(b)
+	f.wantDeath(b)
+}
+
+// dies lets a worker take a batch's first chunk off its queue, say so, and be
+// silent since some seconds after 1970 began.
+func (f *fleet) dies(worker string, since float64, b store.Batch) {
+	f.t.Helper()
+	round := store.Round{Batch: b.ID}.String()
+	err := errors.Join(asynq.NewInspectorFromRedisClient(f.rdb).DeleteTask(tasks.Express, round),
+		f.rdb.HSet(f.t.Context(), "magpie:running", round, worker).Err(),
+		f.rdb.ZAdd(f.t.Context(), "magpie:workers", redis.Z{Member: worker, Score: since}).Err())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fleet) wantDeath(b store.Batch) {
+	f.t.Helper()
+	chunk, err := store.GetChunk(f.t.Context(), f.db, b.ID, 0)
+	if err != nil || chunk.Deaths != 1 || chunk.Round < 2 {
+		f.t.Errorf("chunk 0 ended in round %d after %d deaths, %v; want a voided round and one death", chunk.Round, chunk.Deaths, err)
+	}
+}
+
+// breakBooks makes an account one that no gate loads, and lets the gate lose it.
+func (f *fleet) breakBooks(org string) {
+	f.t.Helper()
+	err := f.db.Write(f.t.Context(), func(tx *store.Tx) error {
+		_, err := tx.ExecContext(f.t.Context(), `UPDATE lots SET remaining = remaining + 1 WHERE org = ?`, org)
+		return err
+	})
+	keys, keysErr := f.rdb.Keys(f.t.Context(), "*:account:"+org).Result()
+	if err := errors.Join(err, keysErr); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.rdb.Del(f.t.Context(), keys...).Err(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// spoilWindow makes the window of an organization unreadable.
+func (f *fleet) spoilWindow(org string) {
+	f.t.Helper()
+	key := "{magpie:window:" + org + ":" + string(lookup.EmailFinder) + "}:state"
+	if err := errors.Join(f.rdb.Del(f.t.Context(), key).Err(), f.rdb.Set(f.t.Context(), key, "x", 0).Err()); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // A worker that is told to stop and waits for a slow vendor is alive: its chunk

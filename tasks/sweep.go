@@ -90,26 +90,32 @@ func (r *Runner) takeOver(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tasks: take over: %w", err)
 	}
+	var errs []error // one that cannot be rescued yet does not hold up the others
 	for _, worker := range silent {
-		var errs []error
-		for member, by := range running {
-			if by == worker {
-				errs = append(errs, r.rescue(ctx, member)) // one that cannot be rescued yet does not hold up the others
-			}
-		}
-		if err := errors.Join(errs...); err != nil {
-			return err
-		}
-		removed, err := r.rdb.ZRem(ctx, workersKey, worker).Result()
-		if err != nil {
-			return fmt.Errorf("tasks: take over: %w", err)
-		}
-		if removed == 0 {
-			continue // it was taken over from before, by others or since our last beat
-		}
-		r.cfg.Metrics.repaired(repairWorker, 1)
-		r.log.InfoContext(ctx, "took over from a silent worker", "silent", worker)
+		errs = append(errs, r.takeOverFrom(ctx, worker, running))
 	}
+	return errors.Join(errs...)
+}
+
+func (r *Runner) takeOverFrom(ctx context.Context, silent string, running map[string]string) error {
+	var errs []error
+	for member, by := range running {
+		if by == silent {
+			errs = append(errs, r.rescue(ctx, member))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	removed, err := r.rdb.ZRem(ctx, workersKey, silent).Result()
+	if err != nil {
+		return fmt.Errorf("tasks: take over: %w", err)
+	}
+	if removed == 0 {
+		return nil // it was taken over from before, by others or since our last beat
+	}
+	r.cfg.Metrics.repaired(repairWorker, 1)
+	r.log.InfoContext(ctx, "took over from a silent worker", "silent", silent)
 	return nil
 }
 
