@@ -64,7 +64,7 @@ func (o once[T]) run(ctx context.Context, a *api) (*created[T], error) {
 	}
 	switch {
 	case claimed:
-		return o.finish(ctx, a, standing)
+		return o.finish(ctx, a, standing, standing.Object != claim.Object)
 	case standing.Status == 0:
 		return nil, newProblem(http.StatusConflict, codeConflict, "the first request with this Idempotency-Key is still at work; try again").with("Retry-After", "5")
 	}
@@ -78,13 +78,13 @@ func (o once[T]) run(ctx context.Context, a *api) (*created[T], error) {
 // finish does the work under a claim and remembers the answer. A refusal gives
 // the key back; after an internal error the work may have been done, so the
 // claim stays and the next request takes it over.
-func (o once[T]) finish(ctx context.Context, a *api, claim store.Claim) (*created[T], error) {
+func (o once[T]) finish(ctx context.Context, a *api, claim store.Claim, takenOver bool) (*created[T], error) {
 	stop := a.renew(ctx, claim)
 	status, body, err := o.do(ctx, claim.Object)
 	claim = stop()
 	keep := context.WithoutCancel(ctx)
 	if err != nil {
-		if problemOf(err).Status != http.StatusInternalServerError {
+		if refused(err, takenOver) {
 			a.later(ctx, a.DB.As(claim.Org).ReleaseKey(keep, claim))
 		}
 		return nil, err
@@ -99,6 +99,16 @@ func (o once[T]) finish(ctx context.Context, a *api, claim store.Claim) (*create
 	}
 	a.later(ctx, a.DB.As(claim.Org).FinishKey(keep, claim))
 	return &created[T]{Status: status, Body: body}, nil
+}
+
+// refused reports whether an error means that nothing was made under the claim. Of
+// one that was taken over, a request that got nowhere cannot tell: the work may
+// have been done before.
+func refused(err error, takenOver bool) bool {
+	if takenOver && (errors.Is(err, context.Canceled) || store.Unreachable(err)) {
+		return false
+	}
+	return problemOf(err).Status != http.StatusInternalServerError
 }
 
 // later logs that a claim could not be changed: a repeat takes it over.

@@ -1,11 +1,17 @@
 package api_test
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/magpie-hq/magpie/api"
+	"github.com/magpie-hq/magpie/books"
+	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/store"
 )
@@ -280,6 +286,47 @@ func TestLookupWhoseAnswerWasLost(t *testing.T) {
 	}
 	if n := h.vendor.calls(); n != 1 {
 		t.Errorf("the provider was asked %d times", n)
+	}
+}
+
+// Credits were granted, then the answer was lost with the process. Whoever takes
+// the request over and hangs up has learned nothing of that: the key is still that
+// of the credits that were granted.
+func TestGrantIsTakenOverByOneWhoHangsUp(t *testing.T) {
+	t.Parallel()
+	const body = `{"source":"purchase","credits":5}`
+	grants := func(h *house) string { return "/admin/v1/orgs/" + h.org + "/grants" }
+	hash := hashOf(t, func(h *house) { h.postJSON(grants(h), body, admin, idem).want(201) })
+	hangUp := func() {}
+	db := teststore.SQLite(t)
+	h := newHouseOn(t, db, func(_ *api.Config, deps *api.Deps) {
+		now := deps.Now
+		deps.Books = books.New(db, deps.Gate, deps.Log, func() time.Time { hangUp(); return now() })
+	})
+	acme, path := h.org, grants(h)
+	h.org = "admin"
+	id := h.claim("POST "+path, "ref", hash)
+	if _, _, err := h.books.Grant(t.Context(), books.Grant{Org: acme, Source: books.Purchase, Amount: 5 * lookup.Credit, Reference: id}); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.add(61 * time.Second)
+	var ctx context.Context
+	ctx, hangUp = context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(body))
+	for _, header := range []string{admin, idem, "Content-Type: application/json"} {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	h.handler.ServeHTTP(w, r)
+	if w.Code != 499 {
+		t.Fatalf("the one who hung up was answered %d %s", w.Code, w.Body)
+	}
+	hangUp = func() {}
+	h.clock.add(61 * time.Second)
+	h.postJSON(path, body, admin, idem).want(200)
+	if balance, err := h.books.Balance(t.Context(), acme); err != nil || balance.Granted != int64(105*lookup.Credit) {
+		t.Errorf("%s were granted, %v; want 100 and 5", lookup.Credits(balance.Granted), err)
 	}
 }
 
