@@ -22,6 +22,7 @@ import (
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/providers/simulator"
 	"github.com/magpie-hq/magpie/store"
 	"github.com/magpie-hq/magpie/tasks"
@@ -29,21 +30,24 @@ import (
 
 // App is one process.
 type App struct {
-	cfg         Config
-	lock        *os.File
-	redis       *miniredis.Miniredis // in an embedded process
-	rdb         redis.UniversalClient
-	ledgerRedis redis.UniversalClient // the same, unless the gate has its own
-	db          *store.DB
-	books       *books.Books
-	meet        atomic.Pointer[func(ctx context.Context, runID string) error] // see openRedis
-	runner      *tasks.Runner                                                 // of a worker
-	simulator   *simulator.Simulator
-	servers     []*server
-	waiting     atomic.Value // string: what the start waits for; "" once it is over
-	stopClock   context.CancelFunc
-	clock       sync.WaitGroup
-	stop        sync.Once
+	cfg             Config
+	lock            *os.File
+	redis           *miniredis.Miniredis // in an embedded process
+	rdb             redis.UniversalClient
+	ledgerRedis     redis.UniversalClient // the same, unless the gate has its own
+	db              *store.DB
+	books           *books.Books
+	meet            atomic.Pointer[func(ctx context.Context, runID string) error] // see openRedis
+	runner          *tasks.Runner                                                 // of a worker
+	simulator       *simulator.Simulator
+	guards          map[string]*providers.Guard // by the providers' names
+	providerMetrics *providers.Metrics
+	waterfalls      providers.Live
+	servers         []*server
+	waiting         atomic.Value // string: what the start waits for; "" once it is over
+	stopClock       context.CancelFunc
+	clock           sync.WaitGroup
+	stop            sync.Once
 }
 
 // New opens everything the process needs and listens on its addresses. Only
@@ -83,11 +87,10 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 	if err := a.meetRedis(ctx); err != nil {
 		return err
 	}
-	waterfalls, err := a.openProviders(ctx, registry)
-	if err != nil {
+	if err := a.openProviders(ctx, registry); err != nil {
 		return err
 	}
-	engine := enrich.New(a.cfg.Engine, a.db, a.books, waterfalls, enrich.NewMetrics(registry), a.cfg.Log, time.Now)
+	engine := enrich.New(a.cfg.Engine, a.db, a.books, &a.waterfalls, enrich.NewMetrics(registry), a.cfg.Log, time.Now, enrich.WithClaims(a.rdb))
 	dispatcher := tasks.NewDispatcher(a.rdb, a.db, a.cfg.Window, a.cfg.Log)
 	if a.cfg.Role.works() {
 		registry.MustRegister(tasks.NewCollector(a.rdb), tasks.NewBatchCollector(a.db))
@@ -103,7 +106,7 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 		Prices:       a.cfg.Prices,
 		ChunkRows:    a.cfg.ChunkRows,
 		BuyURL:       a.cfg.BuyURL,
-		Services:     func(s lookup.Service) bool { _, ok := waterfalls.For(s); return ok },
+		Services:     func(s lookup.Service) bool { _, ok := a.waterfalls.For(s); return ok },
 	}, api.Deps{
 		DB: a.db, Books: a.books, Gate: gate, Engine: engine, Dispatcher: dispatcher,
 		Queues: a.queuesPage(), Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,

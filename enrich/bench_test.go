@@ -42,7 +42,7 @@ func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Cred
 	b.books = books.New(b.db, b.gate, log, b.clock.Now)
 	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
 	b.counts = prometheus.NewRegistry()
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now)
+	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now, enrich.WithClaims(rdb))
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -78,10 +78,10 @@ func newLab(t *testing.T, name string, v simulator.Vendor, limits providers.Limi
 		call := providers.NewHTTP(at.adapter, providers.HTTPConfig{
 			BaseURL: l.url + at.path, Key: "key", Client: l.client, Timeout: 400 * time.Millisecond})
 		guard := providers.NewGuard(call, l.limits, providers.NewMetrics(l.registry), nil)
-		w := &providers.Waterfall{Providers: []providers.Provider{guard}, Asynchronous: name == "icypeas"}
+		w := &providers.Waterfall{Providers: []providers.Provider{guard}, Asynchronous: name == "icypeas", Now: l.clock.Now}
 		l.engine = enrich.New(enrich.Config{InFlight: 4, LookupPatience: time.Millisecond}, l.db, l.books,
 			providers.Waterfalls{lookup.EmailFinder: w, lookup.EmailValidation: w},
-			enrich.NewMetrics(l.registry), slog.New(slog.DiscardHandler), l.clock.Now)
+			enrich.NewMetrics(l.registry), slog.New(slog.DiscardHandler), l.clock.Now, enrich.WithClaims(l.rdb))
 	}
 	l.restart()
 	return l

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (h *HTTP) Ask(ctx context.Context, q lookup.Query) Answer {
 	if h.base == "" {
 		return Answer{Outcome: BadRequest, Reason: "base_url", NotAsked: true}
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutIn(ctx, h.timeout))
 	defer cancel()
 	req, ok := h.adapter.Request(ctx, h.base, q)
 	if !ok {
@@ -120,6 +121,9 @@ func once(req *http.Request) {
 }
 
 func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Request) Answer {
+	if ctx.Err() != nil {
+		return Answer{Outcome: Transient, Reason: "cancelled"}
+	}
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return cutShort(ctx, err)
@@ -130,22 +134,32 @@ func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Reque
 	case err != nil:
 		return cutShort(ctx, err)
 	case len(body) > maxBody:
-		return Answer{Outcome: Transient, Reason: "too_large"}
+		return Answer{Outcome: Transient, Reason: "too_large", Lost: true}
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return Answer{Outcome: Transient, Reason: "redirect"}
 	}
-	return h.adapter.Classify(service, resp.StatusCode, resp.Header, body)
+	answer := h.adapter.Classify(service, resp.StatusCode, resp.Header, body)
+	// A success in half a body was a success to the vendor.
+	answer.Lost = answer.Outcome == Transient && resp.StatusCode < 300 && !json.Valid(body)
+	return answer
 }
 
 // cutShort answers for a call without an answer. The error itself is dropped:
 // it carries the URL, and with it what was asked.
 func cutShort(ctx context.Context, err error) Answer {
+	a := Answer{Outcome: Transient, Reason: "network", Lost: !unsent(err)}
 	var netErr net.Error
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return Answer{Outcome: Transient, Reason: "cancelled"}
+		a.Reason = "cancelled"
 	case ctx.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
-		return Answer{Outcome: Transient, Reason: "timeout"}
+		a.Reason = "timeout"
 	}
-	return Answer{Outcome: Transient, Reason: "network"}
+	return a
+}
+
+// unsent reports whether a call failed before the vendor can have seen it.
+func unsent(err error) bool {
+	failed, ok := errors.AsType[*net.OpError](err)
+	return ok && (failed.Op == "dial" || failed.Op == "proxyconnect")
 }

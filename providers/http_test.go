@@ -101,6 +101,9 @@ func TestHTTP(t *testing.T) {
 			if a.Outcome != c.outcome || a.Reason != c.reason {
 				t.Fatalf("got %v, %q", a.Outcome, a.Reason)
 			}
+			if lost := a.Outcome == providers.Transient && c.name != "redirect"; a.Lost != lost {
+				t.Errorf("the answer was lost: %t, want %t", a.Lost, lost)
+			}
 			if a.Outcome == providers.Hit && (a.Result["status"] != c.status || a.Result["bytes"] != c.bytes || a.Result["saw"] != "k1 application/json /find") {
 				t.Errorf("got %v", a.Result)
 			}

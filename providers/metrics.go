@@ -12,6 +12,7 @@ type Metrics struct {
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 	held    *prometheus.CounterVec
+	cost    *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics. With a nil registerer they are counted but
@@ -31,11 +32,22 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "magpie_provider_held_back_total",
 			Help: "Questions that the guard did not let through to a provider, by why.",
 		}, []string{"provider", "reason"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "magpie_provider_cost_total",
+			Help: "What upstream providers cost by the waterfall file, in its unit; a call whose answer was lost counts as a hit.",
+		}, []string{"provider"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.calls, m.seconds, m.held)
+		registerer.MustRegister(m.calls, m.seconds, m.held, m.cost)
 	}
 	return m
+}
+
+// spent counts what a provider cost.
+func (m *Metrics) spent(provider string, cost Cost) {
+	if m != nil && cost > 0 {
+		m.cost.WithLabelValues(provider).Add(float64(cost) / float64(CostUnit))
+	}
 }
 
 // Why a guard holds a question back; also the Answer.Reason.
@@ -66,6 +78,7 @@ func (m *Metrics) provider(name string) providerMetrics {
 		seconds: m.seconds.WithLabelValues(name),
 		held:    map[string]prometheus.Counter{},
 	}
+	m.cost.WithLabelValues(name)
 	for _, o := range Outcomes {
 		pm.calls[o] = m.calls.WithLabelValues(name, o.String())
 	}
