@@ -38,11 +38,8 @@ type bench struct {
 func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Credits) *bench {
 	t.Helper()
 	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), clock: &clock{now: time.Now()}}
-	log := slog.New(slog.DiscardHandler)
-	b.books = books.New(b.db, b.gate, log, b.clock.Now)
-	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
-	b.counts = prometheus.NewRegistry()
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now, enrich.WithClaims(rdb))
+	b.books = books.New(b.db, b.gate, slog.New(slog.DiscardHandler), b.clock.Now)
+	b.engine = b.newEngine(enrich.WithClaims(rdb))
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +47,13 @@ func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Cred
 		b.grant(credits)
 	}
 	return b
+}
+
+// newEngine is an engine whose only vendor is the bench's, with counters of its own.
+func (b *bench) newEngine(options ...enrich.Option) *enrich.Engine {
+	b.counts = prometheus.NewRegistry()
+	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
+	return enrich.New(enrich.Config{InFlight: 4}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), slog.New(slog.DiscardHandler), b.clock.Now, options...)
 }
 
 func (b *bench) grant(credits lookup.Credits) {

@@ -2,21 +2,18 @@ package enrich_test
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/magpie-hq/magpie/enrich"
 	"github.com/magpie-hq/magpie/internal/testredis"
 	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/lookup"
-	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -127,10 +124,7 @@ func TestClaimsNeedNoRedis(t *testing.T) {
 	b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
 	nowhere := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	t.Cleanup(func() { _ = nowhere.Close() })
-	b.counts = prometheus.NewRegistry()
-	b.engine = enrich.New(enrich.Config{InFlight: 4}, b.db, b.books,
-		providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}},
-		enrich.NewMetrics(b.counts), slog.New(slog.DiscardHandler), b.clock.Now, enrich.WithClaims(nowhere))
+	b.engine = b.newEngine(enrich.WithClaims(nowhere))
 	began := time.Now()
 	id := b.batch(10, rows("hit", 0, 5)...).ID
 	b.drive(id)
