@@ -43,6 +43,8 @@ type App struct {
 	guards          map[string]*providers.Guard // by the providers' names
 	providerMetrics *providers.Metrics
 	waterfalls      providers.Live
+	board           *providers.Board
+	background      []func() // stop what runs beside the parts
 	servers         []*server
 	waiting         atomic.Value // string: what the start waits for; "" once it is over
 	stopClock       context.CancelFunc
@@ -109,7 +111,7 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 		Services:     func(s lookup.Service) bool { _, ok := a.waterfalls.For(s); return ok },
 	}, api.Deps{
 		DB: a.db, Books: a.books, Gate: gate, Engine: engine, Dispatcher: dispatcher,
-		Queues: a.queuesPage(), Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,
+		Queues: a.queuesPage(), Providers: a.board.Read, Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -150,11 +152,23 @@ func (a *App) Start() error {
 			return err
 		}
 	}
+	a.beside(a.board.Run)
 	for _, s := range a.servers[1:] { // the first has been serving since New
 		s.start(a.cfg.Log)
 	}
 	a.waiting.Store("")
 	return nil
+}
+
+// beside runs something until the process stops.
+func (a *App) beside(run func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	a.background = append(a.background, func() { cancel(); <-done })
 }
 
 // Stop ends the process in order: no new requests, chunks under way stored and
@@ -185,6 +199,9 @@ func (a *App) shutdown(ctx context.Context, name string) error {
 // close closes what was opened, in reverse order. Parts never opened are nil.
 func (a *App) close() error {
 	var errs []error
+	for _, stop := range a.background {
+		stop()
+	}
 	a.stopClock()
 	a.clock.Wait()
 	for _, s := range a.servers {

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/magpie-hq/magpie/providers/plan"
 	"github.com/magpie-hq/magpie/providers/prospeo"
 	"github.com/magpie-hq/magpie/providers/simulator"
+	"github.com/magpie-hq/magpie/store"
 )
 
 // upstream is a vendor that is called over HTTP.
@@ -93,6 +97,8 @@ func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) 
 		}
 		guard(providers.NewHTTP(u.adapter, providers.HTTPConfig{BaseURL: u.url, Key: vendor.Key}), *limits)
 	}
+	guards := slices.SortedFunc(maps.Values(a.guards), func(x, y *providers.Guard) int { return cmp.Compare(x.Name(), y.Name()) })
+	a.board = providers.NewBoard(a.rdb, store.NewID("prc", time.Now()), a.providerMetrics, guards, a.cfg.Log)
 	a.waterfalls.Set(a.build(ctx, a.cfg.Waterfalls))
 	return nil
 }

@@ -284,6 +284,14 @@ type State struct {
 	NotBefore time.Time // end of the last pause that the vendor asked for
 	Rate      float64   // calls a second allowed now; 0: no limit
 	InFlight  int       // calls under way
+	Quotas    []QuotaUse
+}
+
+// QuotaUse is how much of one window of a vendor's quota is used: calls made in
+// it, and those leased to processes.
+type QuotaUse struct {
+	Window      string // "second", "minute" or "day"
+	Used, Quota int64
 }
 
 // State reports how the guard stands.

@@ -26,7 +26,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "magpie_provider_call_seconds",
 			Help:    "Duration of calls to upstream providers, without waiting for a turn.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25},
+			Buckets: latencyBuckets,
 		}, []string{"provider"}),
 		held: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "magpie_provider_held_back_total",
@@ -49,6 +49,9 @@ func (m *Metrics) spent(provider string, cost Cost) {
 		m.cost.WithLabelValues(provider).Add(float64(cost) / float64(CostUnit))
 	}
 }
+
+// latencyBuckets are fine enough to tell a p95 from.
+var latencyBuckets = []float64{.005, .01, .02, .03, .05, .075, .1, .15, .2, .3, .5, .75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 25, 60, 180}
 
 // Why a guard holds a question back; also the Answer.Reason.
 const (

@@ -164,8 +164,8 @@ func TestWhoIsAskedAgain(t *testing.T) {
 		first   providers.Answer // the others: a miss, then what is down
 		free    bool
 		after   []time.Duration // of the tries after the first
-		asked   string // the first letters of who was
-		outcome lookup.Outcome // "" if it stays open
+		asked   string          // the first letters of who was
+		outcome lookup.Outcome  // "" if it stays open
 	}{
 		{"a miss is not asked again", miss, false, []time.Duration{0, time.Hour}, "fsttt", ""},
 		{"an error is", down, false, []time.Duration{0}, "fstft", ""},
