@@ -1,12 +1,16 @@
 package api_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/magpie-hq/magpie/api"
+	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -199,4 +203,34 @@ func TestAudit(t *testing.T) {
 		t.Errorf("a credit out of nothing: %s", r.Body)
 	}
 	h.get("/admin/v1/audit").wantProblem(403, "insufficient_permissions", "")
+}
+
+func TestProviders(t *testing.T) {
+	t.Parallel()
+	said, lost := []providers.Summary{{
+		State: providers.State{
+			Provider: "hunter", Condition: "parked", Until: time.Unix(2_000_000_000, 0), InFlight: 3,
+			Quotas: []providers.QuotaUse{{Window: "minute", Used: 40, Quota: 500}},
+		},
+		Services: []lookup.Service{lookup.EmailFinder}, Processes: 2, Calls: map[string]int64{"hit": 7}, HeldBack: map[string]int64{"parked": 1},
+		P95: 1500 * time.Millisecond, Cost: 0.25,
+	}}, error(nil)
+	h := newHouse(t, func(_ *api.Config, d *api.Deps) {
+		d.Providers = func(context.Context) ([]providers.Summary, error) { return said, lost }
+	})
+	got := h.get("/admin/v1/providers", admin).want(200)
+	for path, want := range map[string]any{
+		"data.0.provider": "hunter", "data.0.condition": "parked", "data.0.until": "2033-05-18T03:33:20Z", "data.0.not_before": nil, "data.0.processes": 2.0,
+		"data.0.in_flight": 3.0, "data.0.per_second": nil, "data.0.quotas.0.used": 40.0, "data.0.calls.hit": 7.0, "data.0.held_back.parked": 1.0,
+		"data.0.p50_seconds": nil, "data.0.p95_seconds": 1.5, "data.0.cost": 0.25, "data.0.services.0": "email-finder", "next_cursor": nil,
+	} {
+		if got.at(path) != want {
+			t.Errorf("%s is %v, want %v", path, got.at(path), want)
+		}
+	}
+	h.get("/admin/v1/providers").wantProblem(403, "insufficient_permissions", "")
+	lost = errors.New("redis: secret address")
+	if refused := h.get("/admin/v1/providers", admin); refused.Code != 503 || strings.Contains(refused.Body.String(), "secret") {
+		t.Errorf("%d %s", refused.Code, refused.Body)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/magpie-hq/magpie/intake"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/store"
 )
 
@@ -89,7 +90,8 @@ type Database interface {
 	RevokeKey(ctx context.Context, org, id string, now time.Time) error
 }
 
-// Deps are the parts the API works with. All but Queues and Metrics are needed.
+// Deps are the parts the API works with. All but Queues, Providers and Metrics are
+// needed.
 type Deps struct {
 	DB         Database
 	Books      *books.Books
@@ -98,6 +100,8 @@ type Deps struct {
 	Dispatcher Dispatcher
 	// Queues is the queue monitor, shown to administrators under /ops/queues.
 	Queues http.Handler
+	// Providers says how the fleet stands with its vendors. Default: with none.
+	Providers func(ctx context.Context) ([]providers.Summary, error)
 	// Metrics counts requests. Default: counted, shown nowhere.
 	Metrics *Metrics
 	Log     *slog.Logger
@@ -117,7 +121,7 @@ type api struct {
 // New returns the handler of the whole API.
 func New(cfg Config, deps Deps) (http.Handler, error) {
 	if deps.DB == nil || deps.Books == nil || deps.Gate == nil || deps.Engine == nil || deps.Dispatcher == nil || deps.Log == nil || deps.Now == nil {
-		return nil, errors.New("api: a part is missing in Deps; give all but Queues and Metrics")
+		return nil, errors.New("api: a part is missing in Deps; give all but Queues, Providers and Metrics")
 	}
 	cfg = cfg.withDefaults()
 	for service, price := range cfg.Prices {
@@ -140,6 +144,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	a.registerKeys()
 	a.registerGrants()
 	a.registerAudit()
+	a.registerProviders()
 	a.mountQueues(mux)
 	document, err := a.document()
 	if err != nil {

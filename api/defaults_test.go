@@ -171,6 +171,7 @@ var routes = []struct{ method, path, scheme string }{
 	{"get", "/admin/v1/orgs/{id}/grants", "AdminKey"},
 	{"post", "/admin/v1/orgs/{id}/grants", "AdminKey"},
 	{"get", "/admin/v1/audit", "AdminKey"},
+	{"get", "/admin/v1/providers", "AdminKey"},
 	{"patch", "/v1/credits", "ApiKey"},
 	{"get", "/v1/credits/entries", "ApiKey"},
 	{"get", "/admin/v1/orgs/{id}/credits", "AdminKey"},

@@ -30,24 +30,27 @@ import (
 
 // App is one process.
 type App struct {
-	cfg         Config
-	lock        *os.File
-	redis       *miniredis.Miniredis // in an embedded process
-	rdb         redis.UniversalClient
-	ledgerRedis redis.UniversalClient // the same, unless the gate has its own
-	db          *store.DB
-	books       *books.Books
-	meet        atomic.Pointer[func(ctx context.Context, server string) error] // see openRedis
-	runner      *tasks.Runner                                                  // of a worker
-	simulator   *simulator.Simulator
-	servers     []*server
-	waiting     atomic.Value // string: what the start waits for; "" once it is over
-	fleet       *providers.Fleet
-	stopClock   context.CancelFunc
-	clock       sync.WaitGroup
-	stopLeases  context.CancelFunc
-	leases      sync.WaitGroup
-	stop        sync.Once
+	cfg             Config
+	lock            *os.File
+	redis           *miniredis.Miniredis // in an embedded process
+	rdb             redis.UniversalClient
+	ledgerRedis     redis.UniversalClient // the same, unless the gate has its own
+	db              *store.DB
+	books           *books.Books
+	meet            atomic.Pointer[func(ctx context.Context, server string) error] // see openRedis
+	runner          *tasks.Runner                                                  // of a worker
+	simulator       *simulator.Simulator
+	guards          map[string]*providers.Guard // by the providers' names
+	providerMetrics *providers.Metrics
+	waterfalls      providers.Live
+	board           *providers.Board
+	fleet           *providers.Fleet
+	background      []func() // stop what runs beside the parts
+	servers         []*server
+	waiting         atomic.Value // string: what the start waits for; "" once it is over
+	stopClock       context.CancelFunc
+	clock           sync.WaitGroup
+	stop            sync.Once
 }
 
 // New opens everything the process needs and listens on its addresses. Only
@@ -58,7 +61,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, stopClock: func() {}, stopLeases: func() {}}
+	a := &App{cfg: cfg, stopClock: func() {}}
 	a.waiting.Store("starting")
 	defer func() {
 		if err != nil {
@@ -88,11 +91,10 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 	if err := a.meetRedis(ctx); err != nil {
 		return err
 	}
-	waterfalls, err := a.openProviders(ctx, registry)
-	if err != nil {
+	if err := a.openProviders(ctx, registry); err != nil {
 		return err
 	}
-	engine := enrich.New(a.cfg.Engine, a.db, a.books, waterfalls, enrich.NewMetrics(registry), a.cfg.Log, time.Now)
+	engine := enrich.New(a.cfg.Engine, a.db, a.books, &a.waterfalls, enrich.NewMetrics(registry), a.cfg.Log, time.Now, enrich.WithClaims(a.rdb))
 	dispatcher := tasks.NewDispatcher(a.rdb, a.db, a.cfg.Window, a.cfg.Log)
 	if a.cfg.Role.works() {
 		registry.MustRegister(tasks.NewCollector(a.rdb), tasks.NewBatchCollector(a.db))
@@ -108,10 +110,10 @@ func (a *App) assemble(ctx context.Context, registry *prometheus.Registry) error
 		Prices:       a.cfg.Prices,
 		ChunkRows:    a.cfg.ChunkRows,
 		BuyURL:       a.cfg.BuyURL,
-		Services:     func(s lookup.Service) bool { _, ok := waterfalls.For(s); return ok },
+		Services:     func(s lookup.Service) bool { _, ok := a.waterfalls.For(s); return ok },
 	}, api.Deps{
 		DB: a.db, Books: a.books, Gate: gate, Engine: engine, Dispatcher: dispatcher,
-		Queues: a.queuesPage(), Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,
+		Queues: a.queuesPage(), Providers: a.board.Read, Metrics: api.NewMetrics(registry), Log: a.cfg.Log, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -147,19 +149,29 @@ func (a *App) Start() error {
 		a.stopClock = stop
 		a.clock.Go(func() { a.keepTime(clock) })
 	}
-	leasing, stop := context.WithCancel(context.Background())
-	a.stopLeases = stop
-	a.leases.Go(func() { a.fleet.Run(leasing) })
+	a.beside(a.fleet.Run)
 	if a.runner != nil {
 		if err := a.runner.Start(); err != nil {
 			return err
 		}
 	}
+	a.beside(a.board.Run)
 	for _, s := range a.servers[1:] { // the first has been serving since New
 		s.start(a.cfg.Log)
 	}
 	a.waiting.Store("")
 	return nil
+}
+
+// beside runs something until the process stops.
+func (a *App) beside(run func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	a.background = append(a.background, func() { cancel(); <-done })
 }
 
 // Stop ends the process in order: no new requests, chunks under way stored and
@@ -190,8 +202,9 @@ func (a *App) shutdown(ctx context.Context, name string) error {
 // close closes what was opened, in reverse order. Parts never opened are nil.
 func (a *App) close() error {
 	var errs []error
-	a.stopLeases() // nobody calls vendors any more
-	a.leases.Wait()
+	for _, stop := range a.background {
+		stop()
+	}
 	a.stopClock()
 	a.clock.Wait()
 	for _, s := range a.servers {

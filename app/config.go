@@ -12,6 +12,7 @@ import (
 	"github.com/magpie-hq/magpie/logging"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
+	"github.com/magpie-hq/magpie/providers/plan"
 	"github.com/magpie-hq/magpie/providers/simulator"
 	"github.com/magpie-hq/magpie/tasks"
 )
@@ -53,10 +54,14 @@ type Config struct {
 	// Simulator is the simulated world behind the vendors of an embedded
 	// process.
 	Simulator simulator.Config
-	// HunterVendor and ProspeoVendor say how a fleet reaches the vendors.
-	HunterVendor, ProspeoVendor Vendor
-	// Hunter and Prospeo are how much of the vendors may be used.
-	Hunter, Prospeo providers.Limits
+	// HunterVendor and the others say how a fleet reaches the vendors.
+	HunterVendor, ProspeoVendor, IcypeasVendor Vendor
+	// Hunter and the others are how much of the vendors may be used.
+	Hunter, Prospeo, Icypeas providers.Limits
+	// Waterfalls are which vendors are asked, in which order; nil: the standard
+	// order. WaterfallsFile is where they are read from again; "": nowhere.
+	Waterfalls     plan.Plan
+	WaterfallsFile string
 	// ChunkRows is how many rows a chunk has; 0 for 100.
 	ChunkRows int64
 	// Window is how many chunks of an organization and service may be
@@ -146,12 +151,9 @@ func (c Config) validateStorage(wrong func(string, ...any)) {
 	if c.LedgerRedisURL != "" && !hasScheme(c.LedgerRedisURL, "redis", "rediss", "unix") {
 		wrong("LEDGER_REDIS_URL is no URL of Redis, want redis://:password@host:6379/0")
 	}
-	for _, v := range []struct {
-		name   string
-		vendor Vendor
-	}{{"HUNTER_URL", c.HunterVendor}, {"PROSPEO_URL", c.ProspeoVendor}} {
-		if v.vendor.URL != "" && !hasScheme(v.vendor.URL, "http", "https") {
-			wrong("%s is no URL, want https://host/path", v.name)
+	for _, u := range upstreams() {
+		if vendor, _ := u.of(&c); vendor.URL != "" && !hasScheme(vendor.URL, "http", "https") {
+			wrong("%s_URL is no URL, want https://host/path", u.prefix)
 		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -46,8 +49,11 @@ func Run(ctx context.Context, role Role, args []string, getenv func(string) stri
 	return 0
 }
 
-// serve runs a process until ctx ends.
+// serve runs a process until ctx ends. SIGHUP makes it read the waterfalls again.
 func serve(ctx context.Context, cfg Config) error {
+	again := make(chan os.Signal, 1) // from the start on: the signal must not end a process that waits
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
 	a, err := New(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -58,7 +64,7 @@ func serve(ctx context.Context, cfg Config) error {
 	err = a.Start() //nolint:contextcheck // it ends with Stop, not with a context
 	if err == nil {
 		cfg.Log.InfoContext(ctx, "ready", "api", a.URL(), "operations", a.OpsURL())
-		<-ctx.Done()
+		a.run(ctx, again)
 		cfg.Log.InfoContext(ctx, "stopping")
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
@@ -67,6 +73,18 @@ func serve(ctx context.Context, cfg Config) error {
 		err = stopErr
 	}
 	return err
+}
+
+// run waits until ctx ends.
+func (a *App) run(ctx context.Context, again <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+			a.Reload(ctx)
+		}
+	}
 }
 
 func usage(role Role, w io.Writer) {

@@ -49,10 +49,13 @@ func Settings() []Setting {
 		{"REUSE_WINDOW", "720h", "How long an answer that was paid for answers the same question again, free.", both, duration(func(c *Config, d time.Duration) { c.Engine.ReuseWindow = d })},
 		{"ROW_DEADLINE", "10m", "After how long without any answer the rows of a chunk that no provider could answer are failed.", workerOnly, duration(func(c *Config, d time.Duration) { c.Engine.RowDeadline = d })},
 		{"LOOKUP_PATIENCE", "25s", "How long a single lookup tries.", apiOnly, duration(func(c *Config, d time.Duration) { c.Engine.LookupPatience = d })},
+		{"WATERFALLS", "", "A YAML file with the order of the vendors, their time limits, costs and conditions (waterfalls.md). Read again on SIGHUP. Without it all vendors with a key are asked in a standard order.", both, setWaterfalls},
 		{"LOG_LEVEL", "info", "debug, info, warn or error. Logs are JSON on stderr.", both, setLogLevel},
 	}
-	return append(s, append(vendorSettings("HUNTER", "Hunter", func(c *Config) (*Vendor, *providers.Limits) { return &c.HunterVendor, &c.Hunter }),
-		vendorSettings("PROSPEO", "Prospeo", func(c *Config) (*Vendor, *providers.Limits) { return &c.ProspeoVendor, &c.Prospeo })...)...)
+	for _, u := range upstreams() {
+		s = append(s, vendorSettings(u.prefix, u.title, u.of)...)
+	}
+	return s
 }
 
 // vendorSettings are those of one vendor. Limits are the whole fleet's.

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,49 +12,135 @@ import (
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
 	"github.com/magpie-hq/magpie/providers/hunter"
+	"github.com/magpie-hq/magpie/providers/icypeas"
 	"github.com/magpie-hq/magpie/providers/phonecheck"
+	"github.com/magpie-hq/magpie/providers/plan"
 	"github.com/magpie-hq/magpie/providers/prospeo"
 	"github.com/magpie-hq/magpie/providers/simulator"
 	"github.com/magpie-hq/magpie/store"
 )
 
+// upstream is a vendor that is called over HTTP.
+type upstream struct {
+	adapter      providers.Adapter
+	url          string // where it is, unless a setting says otherwise
+	path         string // where the simulator has it
+	title        string
+	prefix       string // of its settings
+	asynchronous bool   // hands out tickets
+	of           func(*Config) (*Vendor, *providers.Limits)
+}
+
+// upstreams are all vendors, in the order in which a waterfall asks them unless
+// a file says otherwise.
+func upstreams() []upstream {
+	return []upstream{
+		{
+			hunter.Adapter{}, hunter.BaseURL, simulator.HunterPath, "Hunter", "HUNTER", false,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.HunterVendor, &c.Hunter },
+		},
+		{
+			prospeo.Adapter{}, prospeo.BaseURL, simulator.ProspeoPath, "Prospeo", "PROSPEO", false,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.ProspeoVendor, &c.Prospeo },
+		},
+		{
+			icypeas.Adapter{}, icypeas.BaseURL, simulator.IcypeasPath, "Icypeas", "ICYPEAS", true,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.IcypeasVendor, &c.Icypeas },
+		},
+	}
+}
+
+// knownProviders are what a waterfall may consist of, those without a key too.
+func knownProviders() plan.Known {
+	local := phonecheck.Provider{}
+	known := plan.Known{local.Name(): local.Services()}
+	for _, u := range upstreams() {
+		known[u.adapter.Name()] = u.adapter.Services()
+	}
+	return known
+}
+
+// standardPlan asks every provider of a service, in the order of upstreams.
+func standardPlan() plan.Plan {
+	standard := plan.Plan{lookup.MobileValidation: {Order: []string{phonecheck.Provider{}.Name()}}}
+	for _, u := range upstreams() {
+		for _, service := range u.adapter.Services() {
+			w := standard[service]
+			w.Order = append(w.Order, u.adapter.Name())
+			standard[service] = w
+		}
+	}
+	return standard
+}
+
 // openProviders puts the adapters, each behind its guard, into the waterfalls.
 // An embedded process starts the simulated vendors first.
-func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) (providers.Waterfalls, error) {
+func (a *App) openProviders(ctx context.Context, registry *prometheus.Registry) error {
 	if a.cfg.embedded() {
 		if err := a.openSimulator(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	metrics := providers.NewMetrics(registry)
+	a.providerMetrics = providers.NewMetrics(registry)
+	a.guards = map[string]*providers.Guard{}
 	a.fleet = a.newFleet()
-	var finders []providers.Provider
-	for _, v := range []struct {
-		adapter providers.Adapter
-		vendor  Vendor
-		url     string
-		limits  providers.Limits
-	}{
-		{hunter.Adapter{}, a.cfg.HunterVendor, hunter.BaseURL, a.cfg.Hunter},
-		{prospeo.Adapter{}, a.cfg.ProspeoVendor, prospeo.BaseURL, a.cfg.Prospeo},
-	} {
-		if v.vendor.Key == "" && !a.cfg.embedded() {
+	guard := func(p providers.Provider, limits providers.Limits) {
+		g := providers.NewGuard(p, limits, a.providerMetrics, a.cfg.Log)
+		a.fleet.Join(g)
+		a.guards[p.Name()] = g
+	}
+	guard(phonecheck.Provider{}, providers.Limits{})
+	for _, u := range upstreams() {
+		vendor, limits := u.of(&a.cfg)
+		if vendor.Key == "" && (!a.cfg.embedded() || vendor.URL == "") {
 			continue
 		}
-		if v.vendor.URL != "" {
-			v.url = v.vendor.URL
+		if vendor.URL != "" {
+			u.url = vendor.URL
 		}
-		call := providers.NewHTTP(v.adapter, providers.HTTPConfig{BaseURL: v.url, Key: v.vendor.Key})
-		guard := providers.NewGuard(call, v.limits, metrics, a.cfg.Log)
-		a.fleet.Join(guard)
-		finders = append(finders, guard)
+		guard(providers.NewHTTP(u.adapter, providers.HTTPConfig{BaseURL: u.url, Key: vendor.Key, Longest: longestCall(a.cfg.Waterfalls, u.adapter.Name())}), *limits)
 	}
-	return providers.Waterfalls{
-		lookup.EmailFinder: {Providers: finders},
-		lookup.MobileValidation: {Providers: []providers.Provider{
-			providers.NewGuard(phonecheck.Provider{}, providers.Limits{}, metrics, a.cfg.Log),
-		}},
-	}, nil
+	guards := slices.SortedFunc(maps.Values(a.guards), func(x, y *providers.Guard) int { return cmp.Compare(x.Name(), y.Name()) })
+	a.board = providers.NewBoard(a.rdb, store.NewID("prc", time.Now()), a.providerMetrics, guards, a.cfg.Log)
+	a.waterfalls.Set(a.build(ctx, a.cfg.Waterfalls))
+	return nil
+}
+
+// longestCall is the longest that any waterfall lets a call to a provider take. A
+// file that is read later cannot make it longer: by it the fleet knows when a
+// process that died has no call under way any more.
+func longestCall(p plan.Plan, provider string) (longest time.Duration) {
+	for _, w := range p {
+		longest = max(longest, w.Terms[provider].Timeout)
+	}
+	return longest
+}
+
+// build makes waterfalls of a plan (nil: the standard one). Providers without a
+// key are left out.
+func (a *App) build(ctx context.Context, p plan.Plan) providers.Waterfalls {
+	if p == nil {
+		p = standardPlan()
+	}
+	asynchronous := map[string]bool{}
+	for _, u := range upstreams() {
+		asynchronous[u.adapter.Name()] = u.asynchronous
+	}
+	built := providers.Waterfalls{}
+	for service, said := range p {
+		w := &providers.Waterfall{Terms: maps.Clone(said.Terms), Budget: said.Budget, Metrics: a.providerMetrics}
+		var asked []string
+		for _, name := range said.Order {
+			if guard := a.guards[name]; guard != nil {
+				w.Providers = append(w.Providers, guard)
+				w.Asynchronous = w.Asynchronous || asynchronous[name]
+				asked = append(asked, name)
+			}
+		}
+		built[service] = w
+		a.cfg.Log.InfoContext(ctx, "waterfall", "service", service, "providers", asked)
+	}
+	return built
 }
 
 // openSimulator starts the simulated vendors and points the adapters at them.
@@ -65,6 +154,9 @@ func (a *App) openSimulator(ctx context.Context) error {
 	}
 	a.cfg.HunterVendor = Vendor{Key: a.cfg.Simulator.Hunter.Key, URL: a.SimulatorURL() + simulator.HunterPath}
 	a.cfg.ProspeoVendor = Vendor{Key: a.cfg.Simulator.Prospeo.Key, URL: a.SimulatorURL() + simulator.ProspeoPath}
+	if other, ok := a.cfg.Simulator.Others["icypeas"]; ok {
+		a.cfg.IcypeasVendor = Vendor{Key: other.Key, URL: a.SimulatorURL() + simulator.IcypeasPath}
+	}
 	return nil
 }
 

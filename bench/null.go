@@ -61,7 +61,7 @@ func nullWorker(ctx context.Context, j job) error {
 	guarded := providers.NewGuard(null{}, providers.Limits{}, providers.NewMetrics(registry), log)
 	engine := enrich.New(enrich.Config{InFlight: number("ROWS_IN_FLIGHT")}, db, money,
 		providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{guarded}}},
-		enrich.NewMetrics(registry), log, time.Now)
+		enrich.NewMetrics(registry), log, time.Now, enrich.WithClaims(rdb))
 	dispatcher := tasks.NewDispatcher(rdb, db, number("WINDOW"), log)
 	runner := tasks.NewRunner(tasks.Config{Worker: store.NewID("wrk", time.Now()), Concurrency: number("WORKER_CONCURRENCY")},
 		dispatcher, engine, money, time.Now)

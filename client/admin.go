@@ -149,6 +149,38 @@ func (c *Client) Audit(ctx context.Context, full bool, o ListOptions) (Page[Proo
 	return proofs, err
 }
 
+// Provider is how the whole fleet stands with one vendor.
+type Provider struct {
+	Provider   string           `json:"provider"`
+	Services   []lookup.Service `json:"services"`
+	Condition  string           `json:"condition"`   // closed (all is well), half-open, open or parked
+	Until      *time.Time       `json:"until"`       // with open and parked: when it is tried again
+	NotBefore  *time.Time       `json:"not_before"`  // the end of a pause that the vendor asked for
+	Processes  int              `json:"processes"`   // that reported in the last seconds
+	InFlight   int              `json:"in_flight"`   // calls under way
+	PerSecond  *float64         `json:"per_second"`  // calls allowed now; nil: no limit
+	Quotas     []Quota          `json:"quotas"`      //
+	Calls      map[string]int64 `json:"calls"`       // by outcome, since the processes began
+	HeldBack   map[string]int64 `json:"held_back"`   // questions not let through, by why
+	P50Seconds *float64         `json:"p50_seconds"` // of the last five minutes; nil: no calls
+	P95Seconds *float64         `json:"p95_seconds"`
+	Cost       float64          `json:"cost"` // in the unit of the waterfall file
+}
+
+// Quota is how much of one window of a vendor's quota is used.
+type Quota struct {
+	Window string `json:"window"` // second, minute or day
+	Used   int64  `json:"used"`
+	Quota  int64  `json:"quota"`
+}
+
+// Providers lists the vendors and how the fleet stands with them.
+func (c *Client) Providers(ctx context.Context) (Page[Provider], error) {
+	var all Page[Provider]
+	_, err := c.ask(ctx, get(path("admin", "v1", "providers"), nil), &all)
+	return all, err
+}
+
 type nameRequest struct {
 	Name string `json:"name"`
 }

@@ -34,6 +34,7 @@ type bench struct {
 	vendor *vendor
 	clock  *clock
 	key    string // that submits batches
+	share  int64  // of the balance that batches may hold, thousandths
 }
 
 // newBench is a bench where a batch may hold the whole balance.
@@ -45,12 +46,9 @@ func newBench(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Cred
 // newBenchSharing is a bench where batches may hold so many thousandths of it.
 func newBenchSharing(t *testing.T, rdb *redis.Client, db *store.DB, credits lookup.Credits, share int64) *bench {
 	t.Helper()
-	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), key: "key_test", clock: &clock{now: time.Now()}}
-	log := slog.New(slog.DiscardHandler)
-	b.books = books.New(b.db, b.gate, log, b.clock.Now)
-	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
-	b.counts = prometheus.NewRegistry()
-	b.engine = enrich.New(enrich.Config{InFlight: 4, BatchShare: share}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), log, b.clock.Now)
+	b := &bench{t: t, rdb: rdb, db: &flaky{DB: db}, gate: ledger.New(rdb), vendor: newVendor(), key: "key_test", share: share, clock: &clock{now: time.Now()}}
+	b.books = books.New(b.db, b.gate, slog.New(slog.DiscardHandler), b.clock.Now)
+	b.engine = b.newEngine(enrich.WithClaims(rdb))
 	if _, err := db.CreateOrg(t.Context(), org, "Test", b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +56,13 @@ func newBenchSharing(t *testing.T, rdb *redis.Client, db *store.DB, credits look
 		b.grant(credits)
 	}
 	return b
+}
+
+// newEngine is an engine whose only vendor is the bench's, with counters of its own.
+func (b *bench) newEngine(options ...enrich.Option) *enrich.Engine {
+	b.counts = prometheus.NewRegistry()
+	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
+	return enrich.New(enrich.Config{InFlight: 4, BatchShare: b.share}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), slog.New(slog.DiscardHandler), b.clock.Now, options...)
 }
 
 func (b *bench) grant(credits lookup.Credits) {

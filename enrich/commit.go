@@ -96,7 +96,7 @@ func (e *Engine) tryCommit(ctx context.Context, j job, held ledger.Hold, answers
 			return err
 		}
 		stored = charge(&closing, answers, fresh)
-		if err := keepTickets(ctx, tx, j, answers); err != nil {
+		if err := keepTrails(ctx, tx, j, answers, now); err != nil {
 			return err
 		}
 		standing.Charged = closing.Charged()

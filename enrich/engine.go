@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/magpie-hq/magpie/books"
 	"github.com/magpie-hq/magpie/ledger"
 	"github.com/magpie-hq/magpie/lookup"
@@ -74,10 +76,15 @@ type database interface {
 	WriteGrouped(ctx context.Context, w store.Write) error
 	Retry(err error) bool
 	As(org string) *store.Tenant
-	FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error)
-	FindTickets(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question][]store.Ticket, error)
+	Recall(ctx context.Context, org string, questions []lookup.Question, since store.Since) (store.Known, error)
 	PauseForCredits(ctx context.Context, batch string, seenGrant int64, now time.Time) (bool, error)
 	PauseAtCap(ctx context.Context, batch string, now time.Time) (bool, error)
+}
+
+// waterfalls finds the waterfall of a service. It may be another each time, but
+// what was found goes on as it is.
+type waterfalls interface {
+	For(service lookup.Service) (*providers.Waterfall, bool)
 }
 
 // Engine answers questions. It is safe for concurrent use.
@@ -85,7 +92,8 @@ type Engine struct {
 	cfg        Config
 	db         database
 	books      *books.Books
-	waterfalls providers.Waterfalls
+	waterfalls waterfalls
+	claims     redis.UniversalClient // nil: none
 	metrics    *Metrics
 	log        *slog.Logger
 	now        func() time.Time
@@ -93,11 +101,15 @@ type Engine struct {
 
 // New returns an engine that asks the waterfalls and keeps its results in db. A
 // nil m counts nothing that anybody sees.
-func New(cfg Config, db database, b *books.Books, w providers.Waterfalls, m *Metrics, log *slog.Logger, now func() time.Time) *Engine {
+func New(cfg Config, db database, b *books.Books, w waterfalls, m *Metrics, log *slog.Logger, now func() time.Time, options ...Option) *Engine {
 	if m == nil {
 		m = NewMetrics(nil)
 	}
-	return &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, metrics: m, log: log, now: now}
+	e := &Engine{cfg: cfg.WithDefaults(), db: db, books: b, waterfalls: w, metrics: m, log: log, now: now}
+	for _, option := range options {
+		option(e)
+	}
+	return e
 }
 
 // scopes are what a batch's chunks are counted and limited by.

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,10 +81,10 @@ func newLab(t *testing.T, name string, v simulator.Vendor, limits providers.Limi
 		call := providers.NewHTTP(at.adapter, providers.HTTPConfig{
 			BaseURL: l.url + at.path, Key: "key", Client: l.client, Timeout: 400 * time.Millisecond})
 		guard := providers.NewGuard(call, l.limits, providers.NewMetrics(l.registry), nil)
-		w := &providers.Waterfall{Providers: []providers.Provider{guard}, Asynchronous: name == "icypeas"}
+		w := &providers.Waterfall{Providers: []providers.Provider{guard}, Asynchronous: name == "icypeas", Now: l.clock.Now}
 		l.engine = enrich.New(enrich.Config{InFlight: 4, LookupPatience: time.Millisecond}, l.db, l.books,
 			providers.Waterfalls{lookup.EmailFinder: w, lookup.EmailValidation: w},
-			enrich.NewMetrics(l.registry), slog.New(slog.DiscardHandler), l.clock.Now)
+			enrich.NewMetrics(l.registry), slog.New(slog.DiscardHandler), l.clock.Now, enrich.WithClaims(l.rdb))
 	}
 	l.restart()
 	return l
@@ -304,6 +307,17 @@ func (l *lab) wantEnd(q lookup.Query, outcome lookup.Outcome, call providers.Out
 	l.wantSettled()
 }
 
+// wantCalls checks that the metrics count calls of these outcomes, and no others.
+func (l *lab) wantCalls(outcomes ...providers.Outcome) {
+	l.t.Helper()
+	for _, o := range providers.Outcomes {
+		n := l.metric("magpie_provider_calls_total", "provider "+l.vendor, "outcome "+o.String())
+		if (n > 0) != slices.Contains(outcomes, o) {
+			l.t.Errorf("%g calls counted as %s; want calls as %v alone", n, o, outcomes)
+		}
+	}
+}
+
 // wantSettled checks that the hold is closed: nothing is set aside any more.
 func (l *lab) wantSettled() {
 	l.t.Helper()
@@ -341,6 +355,7 @@ func TestChargedButSilent(t *testing.T) {
 				}
 			}
 			l.wantOutcome(id, store.RowCounts{Total: 1, Askable: 1, Asked: 1, Failed: 1}, 0)
+			l.wantCalls(providers.Transient)
 			if charged := l.stats().Charged; charged != charges {
 				t.Errorf("the vendor charged %d times, want %d", charged, charges)
 			}
@@ -399,6 +414,11 @@ func TestLimiters(t *testing.T) {
 			if violations := l.sim.Stats().Violated(); (violations == 0) != c.exact {
 				t.Errorf("%d violations", violations)
 			}
+			counted := []providers.Outcome{providers.Hit, providers.Miss}
+			if !c.exact {
+				counted = append(counted, providers.Throttled)
+			}
+			l.wantCalls(counted...)
 		})
 	}
 }
@@ -417,6 +437,7 @@ func TestBrownOutLosesNothing(t *testing.T) {
 	if l.stats().Answers["error"] == 0 {
 		t.Error("there was no brown-out")
 	}
+	l.wantCalls(providers.Hit, providers.Miss, providers.Transient)
 }
 
 // F23: with a wrong key nobody knocks so often that the vendor locks the door.
@@ -433,6 +454,7 @@ func TestWrongKeyLocksNobodyOut(t *testing.T) {
 	if calls := l.stats().Calls; calls > 4 { // those in flight when the first answer came
 		t.Errorf("%d calls with a refused key", calls)
 	}
+	l.wantCalls(providers.Auth)
 }
 
 // leadMagic is an adapter for tests, as careless as one may be: it believes
@@ -533,4 +555,50 @@ func (millionVerifier) Classify(_ lookup.Service, _ int, _ http.Header, body []b
 		said["result"] = "valid"
 	}
 	return providers.Answer{Outcome: providers.Hit, Result: said}
+}
+
+// A status that nobody documented is never a hit, whatever the body says, and is
+// not asked again for ever.
+func TestUndocumentedStatuses(t *testing.T) {
+	t.Parallel()
+	hits := map[string]string{
+		"hunter":  `{"data":{"email":"ada.byron@acme.test","score":99,"domain":"acme.test","accept_all":false,"verification":{"status":"valid"}}}`,
+		"prospeo": `{"error":false,"person":{"email":{"status":"VERIFIED","revealed":true,"email":"ada.byron@acme.test"}}}`,
+		"icypeas": `{"success":true,"items":[{"_id":"a1","status":"DEBITED","results":{"emails":[{"email":"ada.byron@acme.test","certainty":"ultra_sure"}]}}]}`,
+	}
+	for vendor, body := range hits {
+		for _, status := range []int{200, 201, 203, 207, 222, 299, 304, 402, 409, 418, 499, 511, 529, 599, 799} {
+			if status == 200 && vendor == "icypeas" {
+				continue // without a ticket such an answer is none
+			}
+			t.Run(fmt.Sprint(vendor, " ", status), func(t *testing.T) {
+				t.Parallel()
+				var calls atomic.Int64
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					calls.Add(1)
+					w.WriteHeader(status)
+					_, _ = w.Write([]byte(body))
+				}))
+				t.Cleanup(server.Close)
+				l := newLab(t, vendor, simulator.Vendor{}, providers.Limits{Patience: time.Millisecond})
+				l.url, l.client = server.URL, server.Client()
+				l.restart()
+				id := l.ask(someone(t, "acme.test")).ID
+				rounds := 0
+				for ; l.get(id).Status != store.Completed && rounds < 10; rounds++ {
+					l.round(id, 0)
+					l.clock.advance(6 * time.Minute)
+				}
+				want, charged := store.RowCounts{Total: 1, Askable: 1, Asked: 1, Failed: 1}, lookup.Credits(0)
+				if status == 200 {
+					want, charged = store.RowCounts{Total: 1, Askable: 1, Asked: 1, Found: 1}, lookup.Credit
+				}
+				l.wantOutcome(id, want, charged)
+				if n := calls.Load(); n == 0 || n > 4 || rounds > 3 {
+					t.Errorf("%d calls in %d rounds", n, rounds)
+				}
+				l.wantSound(id)
+			})
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 // that both doors, a round of a chunk and a single lookup, lead to.
 type job struct {
 	hold    string
+	asker   string // for claims: the same in each round, so that one which died is followed at once
 	org     string
 	service lookup.Service
 	price   lookup.Credits
@@ -28,7 +29,7 @@ type job struct {
 	// patience is how long a row that cannot be answered now is asked again
 	// before it is left open. Zero for a chunk, whose next round does that.
 	patience time.Duration
-	orders   []ordered // set by ask: jobs of asynchronous vendors
+	trails   []followed // set by ask
 	// write stores the answers in the transaction that closes the hold. It may
 	// be run again, in another transaction.
 	write func(ctx context.Context, tx *store.Tx, answers []store.RowAnswer) error
@@ -42,8 +43,8 @@ type job struct {
 type asked struct {
 	row      int64 // what the answer calls it
 	query    lookup.Query
-	question lookup.Question   // set by reuse
-	tickets  providers.Tickets // set by withTickets
+	question lookup.Question // set by find
+	trail    providers.Trail // set by reuse: what was said before
 }
 
 // answer is what was found out about one row.
@@ -84,13 +85,14 @@ func (r report) ending() string {
 
 // run takes a job through reuse, hold, waterfall, commit and settle. proceed
 // says, before each row, whether another may still be asked.
-func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, error) {
-	answers, rest, err := e.reuse(ctx, j)
+func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (r report, err error) {
+	known, err := e.find(ctx, &j, proceed)
 	if err != nil {
 		return report{}, err
 	}
+	answers, rest := known.answers, known.rest
+	defer func() { known.claim.release(ctx, answers) }()
 	var held ledger.Hold
-	var r report
 	if len(rest) > 0 {
 		held, err = e.books.Hold(ctx, ledger.HoldRequest{
 			Org: j.org, ID: j.hold, Want: int64(len(rest)), Least: 1,
@@ -106,9 +108,6 @@ func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, e
 		default:
 			e.metrics.granted.Inc()
 			rest = rest[:min(int(held.Units), len(rest))]
-			if err := e.withTickets(ctx, j, rest); err != nil {
-				return report{}, err
-			}
 			var fresh []answer
 			fresh, r.later = e.ask(ctx, &j, rest, proceed)
 			answers = append(answers, fresh...)
@@ -118,30 +117,72 @@ func (e *Engine) run(ctx context.Context, j job, proceed func() bool) (report, e
 	if r.refused != nil && len(answers) == 0 {
 		return r, nil
 	}
+	if known.wait > 0 {
+		r.later = soonest(r.later, known.wait)
+	}
 	r.stored, r.closed, err = e.commit(ctx, j, held, answers)
 	r.left -= r.stored
 	return r, err
 }
 
+// known is what was found out without asking.
+type known struct {
+	claim   *claim
+	answers []answer
+	rest    []asked       // to be asked
+	wait    time.Duration // if others are asking what is left: when to look again
+}
+
+// find claims the questions and then looks what is known of them, in this order:
+// what others asked before the claim is stored by now. While others ask, it
+// waits for as long as the job has patience.
+func (e *Engine) find(ctx context.Context, j *job, proceed func() bool) (known, error) {
+	for i, row := range j.rows {
+		j.rows[i].question = row.query.Question()
+	}
+	begun := e.now()
+	for {
+		c := e.claim(ctx, *j)
+		answers, rest, err := e.reuse(ctx, *j)
+		if err != nil {
+			c.release(ctx, nil)
+			return known{}, err
+		}
+		mine, missed, wait := c.split(rest)
+		waited := e.now().Sub(begun)
+		if wait == 0 || !proceed() || waited+wait > j.patience {
+			for _, row := range missed {
+				answers = append(answers, answer{question: row.question, RowAnswer: store.RowAnswer{Row: row.row, Outcome: lookup.NotFound}})
+			}
+			j.patience = max(0, j.patience-waited)
+			e.metrics.waiting.Add(float64(len(rest) - len(mine) - len(missed)))
+			return known{c, answers, mine, wait}, nil
+		}
+		c.release(ctx, nil)
+		pause(ctx, wait)
+	}
+}
+
 // reuse answers the rows whose question the organization was charged for inside
-// the window.
+// the window, and gives the others what was said to them before.
 func (e *Engine) reuse(ctx context.Context, j job) (answers []answer, rest []asked, err error) {
 	questions := make([]lookup.Question, len(j.rows))
 	for i, row := range j.rows {
-		questions[i] = row.query.Question()
+		questions[i] = row.question
 	}
-	known, err := e.db.FindAnswers(ctx, j.org, questions, e.now().Add(-e.cfg.ReuseWindow))
+	now := e.now()
+	known, err := e.db.Recall(ctx, j.org, questions, store.Since{Answers: now.Add(-e.cfg.ReuseWindow), Trails: now.Add(-trailLife)})
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, row := range j.rows {
-		a, ok := known[questions[i]]
+	for _, row := range j.rows {
+		a, ok := known.Answers[row.question]
 		if !ok {
-			row.question = questions[i]
+			row.trail = trailOf(known.Trails[row.question])
 			rest = append(rest, row)
 			continue
 		}
-		answers = append(answers, answer{question: questions[i], RowAnswer: store.RowAnswer{
+		answers = append(answers, answer{question: row.question, RowAnswer: store.RowAnswer{
 			Row: row.row, Outcome: lookup.Found, Result: a.Result, Provider: a.Provider, Reused: true,
 		}})
 	}
@@ -165,7 +206,7 @@ func (e *Engine) ask(ctx context.Context, j *job, rows []asked, proceed func() b
 		})
 	}
 	askers.Wait()
-	j.orders = orders(rows, verdicts)
+	j.trails = follow(rows, verdicts)
 	answers = make([]answer, 0, len(rows))
 	for i, v := range verdicts {
 		switch {
@@ -201,14 +242,14 @@ func decide(row int64, v providers.Verdict) store.RowAnswer {
 // provider could answer.
 func (e *Engine) askPatiently(ctx context.Context, j job, row asked, proceed func() bool) providers.Verdict {
 	deadline := e.now().Add(j.patience)
-	tickets := row.tickets
+	trail := row.trail
 	for {
-		v := e.askOne(providers.WithTickets(ctx, tickets), j, row.query)
+		v := e.askOne(providers.WithTrail(ctx, trail), j, row.query)
 		wait := max(v.Later, 50*time.Millisecond)
 		if v.Later == 0 || !proceed() || e.now().Add(wait).After(deadline) {
 			return v
 		}
-		tickets = v.Tickets
+		trail = v.Trail
 		pause(ctx, wait)
 	}
 }

@@ -15,6 +15,9 @@ type Metrics struct {
 	refused prometheus.Counter
 	settled prometheus.Counter
 	fenced  prometheus.Counter
+
+	waiting   prometheus.Counter
+	unguarded prometheus.Counter
 }
 
 // How a round ended, as a label.
@@ -49,6 +52,12 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "magpie_commits_fenced_total", Help: "Commits rolled back because the account was loaded again.",
 		}),
+		waiting: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "magpie_claims_waiting_total", Help: "Rows put off because the organization was asking the same elsewhere at that moment.",
+		}),
+		unguarded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "magpie_claims_failed_total", Help: "Rounds and lookups that asked without a claim because Redis did not answer in time.",
+		}),
 	}
 	for _, s := range lookup.Services {
 		m.charged.WithLabelValues(string(s))
@@ -60,7 +69,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		m.rounds.WithLabelValues(ending)
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.lookups, m.charged, m.rounds, m.granted, m.refused, m.settled, m.fenced)
+		registerer.MustRegister(m.lookups, m.charged, m.rounds, m.granted, m.refused, m.settled, m.fenced, m.waiting, m.unguarded)
 	}
 	return m
 }

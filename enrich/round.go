@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -115,7 +116,7 @@ func (e *Engine) runOpen(ctx context.Context, round store.Round, batch store.Bat
 // chunkJob is the open rows of a chunk as a job.
 func (e *Engine) chunkJob(batch store.Batch, chunk store.Chunk, round store.Round) job {
 	j := job{
-		hold: round.String(), org: batch.Org, service: batch.Service, price: batch.Price,
+		hold: round.String(), asker: batch.ID + ":" + strconv.FormatInt(round.Chunk, 10), org: batch.Org, service: batch.Service, price: batch.Price,
 		scopes:  e.scopes(batch),
 		overdue: !chunk.AskedAt.IsZero() && e.now().Sub(chunk.AskedAt) > e.cfg.RowDeadline,
 	}

@@ -40,7 +40,7 @@ func (e *Engine) Lookup(ctx context.Context, r Request) (lookup.Row, error) {
 	}
 	var row lookup.Row
 	j := job{
-		hold: store.LookupHold(r.ID), org: r.Org, service: r.Query.Service, price: r.Price,
+		hold: store.LookupHold(r.ID), asker: r.ID, org: r.Org, service: r.Query.Service, price: r.Price,
 		scopes: []ledger.Scope{{Name: store.KeyScope(r.Key, e.now()), Limit: int64(r.KeyCap)}},
 		rows:   []asked{{query: r.Query}},
 	}
@@ -79,20 +79,15 @@ func (e *Engine) reading(org string) *Engine {
 	return &its
 }
 
-// reusing finds answers and tickets only of one organization.
+// reusing recalls only what is one organization's.
 type reusing struct {
 	database
 	tenant *store.Tenant
 }
 
-// FindAnswers finds them in the tenant, whose organization it is.
-func (r reusing) FindAnswers(ctx context.Context, _ string, questions []lookup.Question, since time.Time) (map[lookup.Question]store.Answer, error) {
-	return r.tenant.FindAnswers(ctx, questions, since)
-}
-
-// FindTickets finds them in the tenant, whose organization it is.
-func (r reusing) FindTickets(ctx context.Context, _ string, questions []lookup.Question, since time.Time) (map[lookup.Question][]store.Ticket, error) {
-	return r.tenant.FindTickets(ctx, questions, since)
+// Recall recalls what the tenant may see, whose organization it is.
+func (r reusing) Recall(ctx context.Context, _ string, questions []lookup.Question, since store.Since) (store.Known, error) {
+	return r.tenant.Recall(ctx, questions, since)
 }
 
 // settleLookup repeats the last step of a lookup whose answer was lost. The row

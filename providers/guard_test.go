@@ -223,7 +223,7 @@ func TestMetrics(t *testing.T) {
 		g.Ask(t.Context(), question("ada"))
 	}
 	got := counts(t, registry)
-	want := map[string]float64{"magpie_provider_call_seconds": 1}
+	want := map[string]float64{"magpie_provider_call_seconds": 1, "magpie_provider_cost_total": 0}
 	for _, o := range providers.Outcomes {
 		want["magpie_provider_calls_total "+o.String()] = 0
 	}

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type HTTPConfig struct {
 	Key     string        // the operator's key; never logged
 	Client  *http.Client  // nil: one with a pool of connections of its own
 	Timeout time.Duration // for one call, body included; 0: 25 s
+	Longest time.Duration // that a waterfall may give one call instead; 0: Timeout
 }
 
 // Validate says what is wrong with the configuration, without the key.
@@ -46,18 +48,20 @@ type HTTP struct {
 	key     string
 	client  *http.Client
 	timeout time.Duration
+	longest time.Duration
 }
 
 // NewHTTP returns the provider of adapter. With a configuration that does not
 // validate every answer is a BadRequest, so that a mistake is never a miss.
 func NewHTTP(adapter Adapter, cfg HTTPConfig) *HTTP {
-	h := &HTTP{adapter: adapter, key: cfg.Key, client: newClient(cfg.Client), timeout: cfg.Timeout}
+	h := &HTTP{adapter: adapter, key: cfg.Key, client: newClient(cfg.Client), timeout: cfg.Timeout, longest: cfg.Longest}
 	if cfg.Validate() == nil {
 		h.base = strings.TrimRight(cfg.BaseURL, "/")
 	}
 	if h.timeout <= 0 {
 		h.timeout = defaultTimeout
 	}
+	h.longest = max(h.longest, h.timeout)
 	return h
 }
 
@@ -89,8 +93,8 @@ func (h *HTTP) Name() string { return h.adapter.Name() }
 // Services are the adapter's services.
 func (h *HTTP) Services() []lookup.Service { return h.adapter.Services() }
 
-// Timeout is the longest that a call may take.
-func (h *HTTP) Timeout() time.Duration { return h.timeout }
+// Timeout is the longest that a call may take, whatever a waterfall says.
+func (h *HTTP) Timeout() time.Duration { return h.longest }
 
 // Ask makes one call. It reads at most 1 MiB of the answer and never repeats a
 // call: one that was cut short may have been paid for.
@@ -98,7 +102,7 @@ func (h *HTTP) Ask(ctx context.Context, q lookup.Query) Answer {
 	if h.base == "" {
 		return Answer{Outcome: BadRequest, Reason: "base_url", NotAsked: true}
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(timeoutIn(ctx, h.timeout), h.longest))
 	defer cancel()
 	req, ok := h.adapter.Request(ctx, h.base, q)
 	if !ok {
@@ -123,6 +127,9 @@ func once(req *http.Request) {
 }
 
 func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Request) Answer {
+	if ctx.Err() != nil {
+		return Answer{Outcome: Transient, Reason: "cancelled"}
+	}
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return cutShort(ctx, err)
@@ -133,7 +140,7 @@ func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Reque
 	case err != nil:
 		return cutShort(ctx, err)
 	case len(body) > maxBody:
-		return Answer{Outcome: Transient, Reason: "too_large"}
+		return Answer{Outcome: Transient, Reason: "too_large", Lost: true}
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return Answer{Outcome: Transient, Reason: "redirect"}
 	}
@@ -141,18 +148,27 @@ func (h *HTTP) send(ctx context.Context, service lookup.Service, req *http.Reque
 	if answer.Outcome == Throttled && answer.After == 0 {
 		answer.After = RetryAfter(resp.Header, body, time.Now())
 	}
+	// A success in half a body was a success to the vendor.
+	answer.Lost = answer.Outcome == Transient && resp.StatusCode < 300 && !json.Valid(body)
 	return answer
 }
 
 // cutShort answers for a call without an answer. The error itself is dropped:
 // it carries the URL, and with it what was asked.
 func cutShort(ctx context.Context, err error) Answer {
+	a := Answer{Outcome: Transient, Reason: "network", Lost: !unsent(err)}
 	var netErr net.Error
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return Answer{Outcome: Transient, Reason: "cancelled"}
+		a.Reason = "cancelled"
 	case ctx.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
-		return Answer{Outcome: Transient, Reason: "timeout"}
+		a.Reason = "timeout"
 	}
-	return Answer{Outcome: Transient, Reason: "network"}
+	return a
+}
+
+// unsent reports whether a call failed before the vendor can have seen it.
+func unsent(err error) bool {
+	failed, ok := errors.AsType[*net.OpError](err)
+	return ok && (failed.Op == "dial" || failed.Op == "proxyconnect")
 }

@@ -101,6 +101,9 @@ func TestHTTP(t *testing.T) {
 			if a.Outcome != c.outcome || a.Reason != c.reason {
 				t.Fatalf("got %v, %q", a.Outcome, a.Reason)
 			}
+			if lost := a.Outcome == providers.Transient && c.name != "redirect"; a.Lost != lost {
+				t.Errorf("the answer was lost: %t, want %t", a.Lost, lost)
+			}
 			if a.Outcome == providers.Hit && (a.Result["status"] != c.status || a.Result["bytes"] != c.bytes || a.Result["saw"] != "k1 application/json /find") {
 				t.Errorf("got %v", a.Result)
 			}
@@ -204,5 +207,35 @@ func serveOnce(conn net.Conn, requests chan<- string) {
 			return
 		}
 		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
+	}
+}
+
+// lost is an adapter that understands nothing.
+type lost struct{ echo }
+
+func (lost) Classify(lookup.Service, int, http.Header, []byte) providers.Answer {
+	return providers.Answer{}
+}
+
+// A success in half a body may have been charged; an error, or what is whole but
+// makes no sense, was not.
+func TestHalfASuccessIsLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		body   string
+		lost   bool
+	}{
+		{200, `{"email":"ada@ac`, true}, {202, ``, true}, {200, `<html>`, true},
+		{200, `{}`, false}, {502, `<html>`, false}, {400, `{"error":`, false},
+	} {
+		url := vendorServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		})
+		a := providers.NewHTTP(lost{}, providers.HTTPConfig{BaseURL: url}).Ask(t.Context(), question("ada"))
+		if a.Outcome != providers.Transient || a.Lost != c.lost {
+			t.Errorf("%d %q: %+v, want lost %t", c.status, c.body, a, c.lost)
+		}
 	}
 }

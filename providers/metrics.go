@@ -16,6 +16,7 @@ type Metrics struct {
 	seconds *prometheus.HistogramVec
 	held    *prometheus.CounterVec
 	guards  standings
+	cost    *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics. With a nil registerer they are counted but
@@ -29,15 +30,19 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "magpie_provider_call_seconds",
 			Help:    "Duration of calls to upstream providers, without waiting for a turn.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25},
+			Buckets: latencyBuckets,
 		}, []string{"provider"}),
 		held: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "magpie_provider_held_back_total",
 			Help: "Questions that the guard did not let through to a provider, by why.",
 		}, []string{"provider", "reason"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "magpie_provider_cost_total",
+			Help: "What upstream providers cost by the waterfall file, in its unit; a call whose answer was lost counts as a hit.",
+		}, []string{"provider"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.calls, m.seconds, m.held, &m.guards)
+		registerer.MustRegister(m.calls, m.seconds, m.held, m.cost, &m.guards)
 	}
 	return m
 }
@@ -106,6 +111,16 @@ func (s *standings) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// spent counts what a provider cost.
+func (m *Metrics) spent(provider string, cost Cost) {
+	if m != nil && cost > 0 {
+		m.cost.WithLabelValues(provider).Add(float64(cost) / float64(CostUnit))
+	}
+}
+
+// latencyBuckets are fine enough to tell a p95 from.
+var latencyBuckets = []float64{.005, .01, .02, .03, .05, .075, .1, .15, .2, .3, .5, .75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 25, 60, 180}
+
 // Why a guard holds a question back; also the Answer.Reason.
 const (
 	heldParked    = "parked"
@@ -134,6 +149,7 @@ func (m *Metrics) provider(name string) providerMetrics {
 		seconds: m.seconds.WithLabelValues(name),
 		held:    map[string]prometheus.Counter{},
 	}
+	m.cost.WithLabelValues(name)
 	for _, o := range Outcomes {
 		pm.calls[o] = m.calls.WithLabelValues(name, o.String())
 	}

@@ -52,6 +52,9 @@ type Answer struct {
 	// Ticket is, with Pending, what an asynchronous vendor calls the job that it
 	// has taken on: see [Ticket]. Empty: the same request is repeated.
 	Ticket string
+	// Lost is set, with Transient, where a call was made and no answer came that
+	// anybody can read: the vendor may have charged for it all the same.
+	Lost bool
 	// Reason is a short fixed word for logs and metrics ("no_match",
 	// "plan_limit"). It never carries anything from the question or the body.
 	Reason string
@@ -94,7 +97,7 @@ type Verdict struct {
 	// have one could not be asked now (throttled, down, parked). Ask again after
 	// this long; the caller owns the deadline after which the row is failed.
 	Later time.Duration
-	// Tickets are, with Later, the jobs under way with asynchronous vendors. The
-	// caller keeps them and gives them to the next Ask ([WithTickets]).
-	Tickets Tickets
+	// Trail is, with Later and Failed, what the providers have said so far. The
+	// caller keeps it and gives it to the next Ask ([WithTrail]).
+	Trail Trail
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/magpie-hq/magpie/lookup"
@@ -22,9 +23,16 @@ const (
 // that passes [Validate]. It never asks a provider again that has failed it.
 type Waterfall struct {
 	Providers []Provider
-	// Asynchronous is set if a provider may answer with a ticket, so that
-	// callers look for those they kept.
+	// Terms are those of a provider, by its name.
+	Terms map[string]Terms
+	// Budget is how much one lookup may take.
+	Budget Budget
+	// Asynchronous is set if a provider may answer with a ticket.
 	Asynchronous bool
+	// Metrics count what the providers cost; nil: nobody does.
+	Metrics *Metrics
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // Waterfalls holds the waterfall of each service.
@@ -37,16 +45,33 @@ func (w Waterfalls) For(service lookup.Service) (*Waterfall, bool) {
 	return waterfall, waterfall != nil && len(waterfall.Providers) > 0
 }
 
+// Live holds waterfalls that are replaced while lookups run: each goes on in the
+// one it began with. The zero value has none.
+type Live struct{ now atomic.Pointer[Waterfalls] }
+
+// Set replaces the waterfalls.
+func (l *Live) Set(w Waterfalls) { l.now.Store(&w) }
+
+// For is [Waterfalls.For] of those set last.
+func (l *Live) For(service lookup.Service) (*Waterfall, bool) {
+	w := l.now.Load()
+	if w == nil {
+		return nil, false
+	}
+	return w.For(service)
+}
+
 // Ask puts one question to the providers. When ctx ends the verdict is Later,
 // unless a result or a refusal came first.
 //
 // A vendor that takes the question on as a job is not waited for: the verdict
 // is Later with its ticket, and no vendor after it is asked (and paid) as well,
-// unless the job has been under way for long. With tickets in ctx the vendors
-// that hold them are asked first.
+// unless the job has been under way for long. With a trail in ctx the vendors
+// that work on jobs are asked first, and those not again that had nothing or
+// whose answers were lost a moment ago.
 func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
-	t := tally{tickets: ticketsIn(ctx)}
-	for _, p := range w.order(ctx) {
+	t := tally{trail: trailIn(ctx)}
+	for _, p := range w.order(t.trail) {
 		if !slices.Contains(p.Services(), q.Service) {
 			continue
 		}
@@ -55,9 +80,10 @@ func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
 			t.putOff(0)
 			break
 		}
-		answer, result := check(q, poll(ctx, p, q))
-		ticket, waiting := jobOf(ctx, p.Name(), answer)
-		t.tickets.set(p.Name(), ticket, waiting)
+		if !w.asks(p.Name(), q, &t) {
+			continue
+		}
+		answer, result, waiting := w.consult(ctx, p, q, &t)
 		switch answer.Outcome {
 		case Hit:
 			return Verdict{Outcome: lookup.Found, Result: result, Provider: p.Name()}
@@ -65,7 +91,7 @@ func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
 			return Verdict{Outcome: lookup.NotFound, Provider: p.Name()}
 		}
 		t.add(p.Name(), answer)
-		if waiting && time.Since(ticket.At) < ticketWait {
+		if waiting {
 			break
 		}
 	}
@@ -73,13 +99,12 @@ func (w *Waterfall) Ask(ctx context.Context, q lookup.Query) Verdict {
 }
 
 // order is the providers, those first whose jobs are under way.
-func (w *Waterfall) order(ctx context.Context) []Provider {
-	if !w.Asynchronous {
+func (w *Waterfall) order(t Trail) []Provider {
+	if !w.Asynchronous || len(t) == 0 {
 		return w.Providers
 	}
 	return slices.SortedStableFunc(slices.Values(w.Providers), func(a, b Provider) int {
-		_, first := TicketOf(ctx, a.Name())
-		_, second := TicketOf(ctx, b.Name())
+		first, second := t[a.Name()].Ticket != "", t[b.Name()].Ticket != ""
 		switch {
 		case first == second:
 			return 0
@@ -90,22 +115,87 @@ func (w *Waterfall) order(ctx context.Context) []Provider {
 	})
 }
 
-// jobOf returns the job that is under way with a provider after its answer.
-// While fetching it does not succeed, the job stays what it was.
-func jobOf(ctx context.Context, provider string, a Answer) (Ticket, bool) {
-	held, fetched := TicketOf(ctx, provider)
+// asks reports whether a provider is to be asked now. If not, the tally knows
+// why.
+func (w *Waterfall) asks(name string, q lookup.Query, t *tally) bool {
+	trace, terms := t.trail[name], w.Terms[name]
+	if trace.Ticket != "" {
+		return true // what was ordered is fetched in any case
+	}
+	wait := time.Duration(0)
+	if trace.Lost > 0 && !terms.FreeRepeats {
+		wait = lostPause - w.now().Sub(trace.At)
+	}
+	cost, took := t.trail.spent()
+	switch {
+	case trace.Missed:
+		t.missed = true
+	case !terms.When.holds(q):
+	case !terms.FreeRepeats && trace.Lost >= lostCalls:
+		t.lost = append(t.lost, name)
+	case !w.Budget.allows(terms, cost, took):
+		t.overBudget = true
+	case wait > 0:
+		t.putOff(wait)
+	default:
+		return true
+	}
+	return false
+}
+
+func (w *Waterfall) now() time.Time {
+	if w.Now == nil {
+		return time.Now()
+	}
+	return w.Now()
+}
+
+// consult asks one provider and notes what it said. waiting is true if the
+// question is its job now, which has not been under way for long.
+func (w *Waterfall) consult(ctx context.Context, p Provider, q lookup.Query, t *tally) (answer Answer, result json.RawMessage, waiting bool) {
+	name, begun := p.Name(), w.now()
+	terms, trace := w.Terms[name], t.trail[name]
+	said := poll(withTimeout(ctx, terms.Timeout), p, q)
+	now := w.now()
+	cost := terms.costs(said, trace.Ticket != "")
+	w.Metrics.spent(name, cost)
+	answer, result = check(q, said)
+	if answer.Outcome == Hit {
+		return answer, result, false // the trail ends here
+	}
+	if !said.NotAsked {
+		trace.Took += now.Sub(begun)
+	}
+	trace.Spent += cost
+	trace.Missed = answer.Outcome == Miss
+	fetched := trace.Ticket != ""
+	trace.Ticket, trace.At = jobOf(trace, answer, now)
+	if said.Lost && !fetched {
+		trace.Lost, trace.At = trace.Lost+1, now
+	}
+	if !said.NotAsked || fetched {
+		t.trail = t.trail.with(name, trace)
+	}
+	return answer, nil, trace.Ticket != "" && now.Sub(trace.At) < ticketWait
+}
+
+// jobOf returns the job that is under way with a provider after its answer, and
+// since when. While fetching it does not succeed, the job stays what it was.
+func jobOf(held Trace, a Answer, now time.Time) (ticket string, at time.Time) {
 	switch a.Outcome {
 	case Pending:
-		if a.Ticket != "" && a.Ticket != held.ID {
-			return Ticket{ID: a.Ticket, At: time.Now()}, true
+		if a.Ticket != "" && a.Ticket != held.Ticket {
+			return a.Ticket, now
 		}
-		return held, fetched
+		return held.Ticket, held.At
 	case Transient, Throttled, Auth:
-		return held, fetched
+		return held.Ticket, held.At
 	case Quota: // of a call that was made, it is how the job ended
-		return held, fetched && a.NotAsked
+		if a.NotAsked {
+			return held.Ticket, held.At
+		}
 	}
-	return Ticket{}, false
+	return "", held.At
 }
 
 // poll asks p, and again while it says Pending without a ticket.
@@ -186,9 +276,11 @@ type tally struct {
 	capable    bool // somebody serves this service
 	missed     bool // somebody definitely has nothing
 	unresolved bool // somebody may have something
+	overBudget bool // somebody was too dear
 	later      time.Duration
 	broken     []string // who did not understand us
-	tickets    Tickets  // what is under way
+	lost       []string // whose answers were lost too often
+	trail      Trail
 }
 
 func (t *tally) add(provider string, a Answer) {
@@ -215,19 +307,23 @@ func (t *tally) putOff(after time.Duration) {
 
 // verdict weighs the answers: a provider that might still have the result
 // outweighs a miss, and a miss outweighs a provider that could not be asked
-// because of a mistake on our side.
+// because of a mistake on our side, or for its price.
 func (t *tally) verdict(service lookup.Service) Verdict {
 	switch {
 	case t.unresolved:
-		return Verdict{Later: t.later, Tickets: t.tickets}
+		return Verdict{Later: t.later, Trail: t.trail}
 	case !t.capable:
-		return failed("no provider is configured for " + string(service) + "; ask the operator for one")
+		return t.failed("no provider is configured for " + string(service) + "; ask the operator for one")
+	case len(t.lost) > 0:
+		return t.failed("the answers of " + strings.Join(t.lost, ", ") + " did not arrive, and asking again may cost twice; try again tomorrow")
 	case len(t.broken) > 0 && !t.missed:
-		return failed("the request was not understood by " + strings.Join(t.broken, ", ") + "; the operator has been told, try again later")
+		return t.failed("the request was not understood by " + strings.Join(t.broken, ", ") + "; the operator has been told, try again later")
+	case t.overBudget && !t.missed:
+		return t.failed("what one lookup may cost was used up before a provider could answer; try again later")
 	}
 	return Verdict{Outcome: lookup.NotFound}
 }
 
-func failed(detail string) Verdict {
-	return Verdict{Outcome: lookup.Failed, Error: &lookup.RowError{Code: "provider_error", Detail: detail}}
+func (t *tally) failed(detail string) Verdict {
+	return Verdict{Outcome: lookup.Failed, Error: &lookup.RowError{Code: "provider_error", Detail: detail}, Trail: t.trail}
 }

@@ -24,38 +24,53 @@ type Answer struct {
 // a chunk, as a rule.
 const answersAStatement = 2000
 
-// FindAnswers returns what the organization was already charged for, among the
-// questions, if answered at or after since.
-func (d *DB) FindAnswers(ctx context.Context, org string, questions []lookup.Question, since time.Time) (map[lookup.Question]Answer, error) {
-	found := map[lookup.Question]Answer{}
-	for part := range slices.Chunk(questions, answersAStatement) {
-		rows, err := d.dialect.findAnswers(ctx, d, org, part, millis(since))
-		if err == nil {
-			err = scanAnswers(rows, found)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("store: answers: %w", err)
-		}
-	}
-	return found, nil
+// Known is what is known about questions.
+type Known struct {
+	Answers map[lookup.Question]Answer  // that were charged
+	Trails  map[lookup.Question][]Trace // of those that are open
 }
 
-func scanAnswers(rows *sql.Rows, into map[lookup.Question]Answer) error {
+// Since is from when on what is known counts.
+type Since struct{ Answers, Trails time.Time }
+
+// Recall returns what is known about an organization's questions.
+func (d *DB) Recall(ctx context.Context, org string, questions []lookup.Question, since Since) (Known, error) {
+	known := Known{map[lookup.Question]Answer{}, map[lookup.Question][]Trace{}}
+	for part := range slices.Chunk(questions, answersAStatement) {
+		rows, err := d.dialect.recall(ctx, d, org, part, millis(since.Answers), millis(since.Trails))
+		if err == nil {
+			err = known.scan(rows)
+		}
+		if err != nil {
+			return Known{}, fmt.Errorf("store: answers: %w", err)
+		}
+	}
+	return known, nil
+}
+
+// scan reads what the dialects select: a row with a ticket, be it empty, is of a
+// trail, one without of an answer.
+func (k Known) scan(rows *sql.Rows) error {
 	defer rows.Close()
 	for rows.Next() {
-		var a Answer
-		var at int64
+		var t Trace
+		var at, took int64
 		var question string
 		var result []byte
-		if err := rows.Scan(&question, &result, &a.Provider, &at); err != nil {
+		var ticket sql.NullString
+		if err := rows.Scan(&question, &result, &t.Provider, &at, &ticket, &t.Missed, &t.Lost, &t.Spent, &took); err != nil {
 			return err
 		}
 		var err error
-		if a.Question, err = lookup.ParseQuestion(question); err != nil {
+		if t.Question, err = lookup.ParseQuestion(question); err != nil {
 			return err
 		}
-		a.Result, a.AnsweredAt = result, fromMillis(at)
-		into[a.Question] = a
+		t.Ticket, t.At, t.Took = ticket.String, fromMillis(at), time.Duration(took)*time.Millisecond
+		if ticket.Valid {
+			k.Trails[t.Question] = append(k.Trails[t.Question], t)
+			continue
+		}
+		k.Answers[t.Question] = Answer{Question: t.Question, Result: result, Provider: t.Provider, AnsweredAt: t.At}
 	}
 	return rows.Err()
 }

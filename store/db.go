@@ -40,8 +40,10 @@ type dialect struct {
 	unique    func(err error) bool      // whether err is a violated unique or primary key
 	retry     func(err error) bool      // whether the same transaction may well succeed if it is run again
 	forUpdate string                    // keeps a row that was read from changing until the end
-	// findAnswers reads question, result, provider and answered_at of answers.
-	findAnswers func(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error)
+	// recall reads question, result, provider and answered_at of answers, and of
+	// trails question, nothing, provider, asked_at, ticket, missed, lost, spent
+	// and took.
+	recall func(ctx context.Context, q Queryer, org string, questions []lookup.Question, answered, asked int64) (*sql.Rows, error)
 	// putAnswers writes answers to different questions, in their order. It
 	// returns the questions that it left alone because an answer given at or
 	// after since stands.

@@ -50,12 +50,12 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 	})
 	system, tenants := openPool(config, everybody, systemConnections), openPool(config, nobody, tenantConnections)
 	db := &DB{read: system, write: system, tenants: tenants, pools: []*sql.DB{system, tenants}, groups: &groups{}, dialect: &dialect{
-		bind:        numberParameters(),
-		unique:      uniqueInPostgres,
-		retry:       retryInPostgres,
-		forUpdate:   " FOR UPDATE",
-		findAnswers: findAnswersInPostgres,
-		putAnswers:  putAnswersInPostgres,
+		bind:       numberParameters(),
+		unique:     uniqueInPostgres,
+		retry:      retryInPostgres,
+		forUpdate:  " FOR UPDATE",
+		recall:     recallInPostgres,
+		putAnswers: putAnswersInPostgres,
 	}}
 	if err := db.migratePostgres(ctx, system); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -63,16 +63,20 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 	return db, nil
 }
 
-// findAnswersInPostgres looks once into the index a question. With IN, a table
-// that was not analysed yet is read from end to end for every chunk.
-func findAnswersInPostgres(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error) {
+// recallInPostgres looks once into each index a question. With IN, a table that
+// was not analysed yet is read from end to end for every chunk.
+func recallInPostgres(ctx context.Context, q Queryer, org string, questions []lookup.Question, answered, asked int64) (*sql.Rows, error) {
 	wanted := make([][16]byte, len(questions))
 	for i, question := range questions {
 		wanted[i] = question
 	}
-	return q.QueryContext(ctx, `SELECT a.question, a.result, a.provider, a.answered_at FROM unnest(?::uuid[]) AS q (question)
-		CROSS JOIN LATERAL (SELECT question, result, provider, answered_at FROM answers
-			WHERE org = ? AND question = q.question AND answered_at >= ? LIMIT 1) a`, wanted, org, since)
+	return q.QueryContext(ctx, `SELECT k.question, k.result, k.provider, k.at, k.ticket, k.missed, k.lost, k.spent, k.took
+		FROM unnest(?::uuid[]) AS q (question) CROSS JOIN LATERAL (
+		(SELECT question, result, provider, answered_at, NULL::text, FALSE, 0, 0::bigint, 0::bigint FROM answers
+			WHERE org = ? AND question = q.question AND answered_at >= ? LIMIT 1)
+		UNION ALL
+		SELECT question, NULL, provider, asked_at, ticket, missed, lost, spent, took FROM trails
+			WHERE org = ? AND question = q.question AND asked_at >= ?) k (question, result, provider, at, ticket, missed, lost, spent, took)`, wanted, org, answered, org, asked)
 }
 
 // putAnswersInPostgres sends columns rather than rows: thousands of parameters

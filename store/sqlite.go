@@ -46,11 +46,11 @@ func OpenSQLite(ctx context.Context, file string) (*DB, error) {
 		return nil, errors.Join(err, read.Close())
 	}
 	db := &DB{read: read, write: write, pools: []*sql.DB{write, read}, groups: &groups{}, dialect: &dialect{
-		bind:        func(query string) string { return query },
-		unique:      uniqueInSQLite,
-		retry:       func(error) bool { return false }, // one writer, who waits for the lock
-		findAnswers: findAnswersInSQLite,
-		putAnswers:  putAnswersInSQLite,
+		bind:       func(query string) string { return query },
+		unique:     uniqueInSQLite,
+		retry:      func(error) bool { return false }, // one writer, who waits for the lock
+		recall:     recallInSQLite,
+		putAnswers: putAnswersInSQLite,
 	}}
 	if err := migrate(ctx, write, goose.DialectSQLite3, sqliteMigrations, "migrations/sqlite"); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -58,14 +58,17 @@ func OpenSQLite(ctx context.Context, file string) (*DB, error) {
 	return db, nil
 }
 
-func findAnswersInSQLite(ctx context.Context, q Queryer, org string, questions []lookup.Question, since int64) (*sql.Rows, error) {
-	args := make([]any, 0, 2+len(questions))
-	args = append(args, org, since)
-	for _, question := range questions {
-		args = append(args, question.String())
+func recallInSQLite(ctx context.Context, q Queryer, org string, questions []lookup.Question, answered, asked int64) (*sql.Rows, error) {
+	wanted := make([]any, len(questions))
+	for i, question := range questions {
+		wanted[i] = question.String()
 	}
-	return q.QueryContext(ctx, `SELECT question, result, provider, answered_at FROM answers
-		WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(questions)), args...)
+	args := slices.Concat([]any{org, answered}, wanted, []any{org, asked}, wanted)
+	return q.QueryContext(ctx, `SELECT question, result, provider, answered_at, NULL, FALSE, 0, 0, 0 FROM answers
+			WHERE org = ? AND answered_at >= ? AND question IN `+values(1, len(questions))+`
+		UNION ALL
+		SELECT question, NULL, provider, asked_at, ticket, missed, lost, spent, took FROM trails
+			WHERE org = ? AND asked_at >= ? AND question IN `+values(1, len(questions)), args...)
 }
 
 func putAnswersInSQLite(ctx context.Context, tx *Tx, org string, answers []Answer, since, at int64) ([]lookup.Question, error) {

@@ -512,12 +512,12 @@ func TestAnswers(t *testing.T) {
 		if n := put(a, start.Add(2*time.Hour), 1); n != 1 {
 			t.Error("an answer older than the window is not replaced")
 		}
-		found, err := db.FindAnswers(t.Context(), a, []lookup.Question{question(1), question(2), question(9)}, start.Add(time.Hour))
-		if err != nil || len(found) != 1 || found[question(1)].Provider != "stub" {
+		known, err := db.Recall(t.Context(), a, []lookup.Question{question(1), question(2), question(9)}, store.Since{Answers: start.Add(time.Hour)})
+		if found := known.Answers; err != nil || len(found) != 1 || found[question(1)].Provider != "stub" {
 			t.Errorf("%v, %v; want the answer inside the window alone", found, err)
 		}
 		many := make([]lookup.Question, 2000)
-		if _, err := db.FindAnswers(t.Context(), a, many, start); err != nil {
+		if _, err := db.Recall(t.Context(), a, many, store.Since{}); err != nil {
 			t.Errorf("many questions at once: %v", err)
 		}
 	})

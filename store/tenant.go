@@ -164,13 +164,13 @@ func (t *Tenant) DropIntake(ctx context.Context, id string) error {
 	return t.db.dropIntakes(ctx, `id = ? AND org = ?`, id, t.org)
 }
 
-// FindAnswers is [DB.FindAnswers].
-func (t *Tenant) FindAnswers(ctx context.Context, questions []lookup.Question, since time.Time) (found map[lookup.Question]Answer, err error) {
+// Recall is [DB.Recall] for the organization.
+func (t *Tenant) Recall(ctx context.Context, questions []lookup.Question, since Since) (known Known, err error) {
 	err = t.read(ctx, func(d *DB) error {
-		found, err = d.FindAnswers(ctx, t.org, questions, since)
+		known, err = d.Recall(ctx, t.org, questions, since)
 		return err
 	})
-	return found, err
+	return known, err
 }
 
 // GetLookup returns the answer to a single lookup, or [ErrNotFound] if it has

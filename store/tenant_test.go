@@ -37,7 +37,7 @@ var seeds = map[string]string{
 	"revokes":       `INSERT INTO revokes VALUES ('ID', 'reference', 1, 'ID', 1, 1, 0)`,
 	"audits":        `INSERT INTO audits VALUES ('ID', 1, 0)`,
 	"redis_servers": `INSERT INTO redis_servers VALUES ('ID', 0)`,
-	"tickets":       `INSERT INTO tickets VALUES ('ID', '00000000-0000-0000-0000-000000000000', 'vendor', 'ticket', 0)`,
+	"trails":        `INSERT INTO trails VALUES ('ID', '00000000-0000-0000-0000-000000000000', 'vendor', 'ticket', 0)`,
 	"events":        `INSERT INTO events VALUES ('ID', 'ID', 'credits.low', 0, 0)`,
 	"reservations":  `INSERT INTO reservations VALUES ('vendor', 'ID', 0, 1)`,
 	"idempotency":   `INSERT INTO idempotency VALUES ('ID', 'key', 'route', 'object', NULL, 0, NULL, 0)`,
@@ -190,7 +190,7 @@ var errUndo = errors.New("undo")
 func TestNothingIsWrittenForAnother(t *testing.T) {
 	t.Parallel()
 	db := seeded(t)
-	owner := map[string]string{"orgs": "id", "chunks": "batch", "results": "batch", "duplicates": "batch", "redis_servers": "run_id"}
+	owner := map[string]string{"orgs": "id", "chunks": "batch", "results": "batch", "duplicates": "batch", "redis_servers": "run_id", "reservations": "id"}
 	for table, insert := range seeds {
 		column := "org"
 		if owner[table] != "" {
@@ -285,8 +285,8 @@ func TestWallHoldsWhereAConditionIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := db.As(b).FindAnswers(ctx, []lookup.Question{question}, start); err != nil || len(found) != 0 {
-		t.Errorf("finds %d answers, %v", len(found), err)
+	if known, err := db.As(b).Recall(ctx, []lookup.Question{question}, store.Since{}); err != nil || len(known.Answers) != 0 {
+		t.Errorf("finds %d answers, %v", len(known.Answers), err)
 	}
 	if err := behind.DropAbandonedIntakes(ctx, open.Batch().ID, time.Time{}); err != nil {
 		t.Fatal(err)

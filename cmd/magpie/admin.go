@@ -23,7 +23,8 @@ Commands of operators. They use the key in MAGPIE_ADMIN_KEY.
   key revoke ORG KEY    ends an API key for good
   grant ORG CREDITS     grants credits
   audit                 proves that every credit adds up
-'magpie help admin org' (or key, grant, audit) says more.
+  providers             shows how the fleet stands with its vendors
+'magpie help admin org' (or key, grant, audit, providers) says more.
 
 Example:
   magpie admin org list

@@ -44,6 +44,12 @@ func TestAdmin(t *testing.T) {
 	if page := i.answer(exitDone, "admin", "audit"); len(page["data"].([]any)) != 2 {
 		t.Errorf("audit: %v", page)
 	}
+	if out := i.must("admin", "providers"); !strings.Contains(out, "hunter") || !strings.Contains(out, "prospeo") || !strings.Contains(out, "ok") {
+		t.Errorf("providers: %q", out)
+	}
+	shown := i.answer(exitDone, "admin", "providers")["data"].([]any)
+	object(shown[0].(map[string]any)).needs(t, "provider", "services", "condition", "until", "not_before", "processes", "in_flight", "per_second", "quotas",
+		"calls", "held_back", "p50_seconds", "p95_seconds", "cost")
 	if out := i.must("admin", "key", "create", id); !strings.Contains(out, "mgp_") || !strings.Contains(out, "command line") {
 		t.Errorf("a key: %q", out)
 	}

@@ -29,7 +29,7 @@ func commands() []command {
 		submitCommand, watchCommand, resultsCommand, batchesCommand,
 		pauseCommand, resumeCommand, cancelCommand, capCommand,
 		lookupCommand, creditsCommand,
-		adminOrgCommand, adminKeyCommand, adminGrantCommand, adminAuditCommand,
+		adminOrgCommand, adminKeyCommand, adminGrantCommand, adminAuditCommand, adminProvidersCommand,
 		demoCommand, devCommand, simulateCommand, versionCommand,
 	}
 }

@@ -141,6 +141,10 @@ func TestProcessesAcceptTheirSettings(t *testing.T) {
 				t.Errorf("%s: %s is no setting of it", role, name)
 			}
 		}
+		if mounted := "./waterfalls.yaml:" + env["WATERFALLS"] + ":ro"; !slices.Contains(s.Volumes, mounted) {
+			t.Errorf("%s reads %s, which is not mounted: %v", role, env["WATERFALLS"], s.Volumes)
+		}
+		env["WATERFALLS"] = "waterfalls.yaml"
 		var said bytes.Buffer
 		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said); code != 0 {
 			t.Errorf("%s --validate: exit code %d\n%s", role, code, said.String())

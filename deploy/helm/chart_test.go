@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	"github.com/magpie-hq/magpie/app"
+	"github.com/magpie-hq/magpie/lookup"
 )
 
 func TestObjects(t *testing.T) {
@@ -29,7 +31,7 @@ func TestObjects(t *testing.T) {
 	for file, want := range map[string][]string{
 		"small.yaml":   always("demo-magpie"),
 		"default.yaml": append(always("demo-magpie"), "ServiceAccount/demo-magpie"),
-		"full.yaml": append(always("birds"), "ServiceAccount/birds", "Ingress/birds",
+		"full.yaml": append(always("birds"), "ServiceAccount/birds", "Ingress/birds", "ConfigMap/birds-waterfalls",
 			"HorizontalPodAutoscaler/birds-api", "HorizontalPodAutoscaler/birds-worker", "NetworkPolicy/birds-api", "NetworkPolicy/birds-worker"),
 	} {
 		t.Run(file, func(t *testing.T) {
@@ -120,7 +122,7 @@ func environment(t *testing.T, role app.Role, c corev1.Container) map[string]str
 	t.Helper()
 	secret := map[string]string{
 		"DATABASE_URL": "postgres://magpie:x@db/magpie", "REDIS_URL": "redis://cache:6379/0", "LEDGER_REDIS_URL": "redis://cache:6379/1",
-		"ADMIN_KEY": "0123456789abcdef", "HUNTER_API_KEY": "x", "PROSPEO_API_KEY": "x",
+		"ADMIN_KEY": "0123456789abcdef", "HUNTER_API_KEY": "x", "PROSPEO_API_KEY": "x", "ICYPEAS_API_KEY": "x",
 	}
 	env := map[string]string{}
 	for _, e := range c.Env {
@@ -145,9 +147,15 @@ func TestProcessesAcceptTheirSettings(t *testing.T) {
 		for _, role := range []app.Role{app.API, app.Worker} {
 			d := get[*appsv1.Deployment](t, got, "Deployment/"+name+"-"+string(role))
 			env := environment(t, role, container(t, d))
+			if file == "full.yaml" {
+				env["WATERFALLS"] = mounted(t, got, d, env["WATERFALLS"])
+			}
 			cfg, err := app.FromEnv(role, func(name string) string { return env[name] })
 			if err != nil {
 				t.Errorf("%s %s: %v", file, role, err)
+			}
+			if order := cfg.Waterfalls[lookup.EmailFinder].Order; file == "full.yaml" && !slices.Equal(order, []string{"prospeo", "hunter"}) {
+				t.Errorf("%s asks %v", role, order)
 			}
 			grace := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 			if role == app.Worker && grace <= cfg.Tasks.StopTime {
@@ -157,6 +165,37 @@ func TestProcessesAcceptTheirSettings(t *testing.T) {
 				t.Errorf("CHUNK_ROWS %d, HUNTER_PER_SECOND %v, WINDOW %d: want 2000000, the api's own 1, and 32 for all", cfg.ChunkRows, cfg.Hunter.PerSecond, cfg.Window)
 			}
 		}
+	}
+}
+
+// mounted returns a file with what a pod finds at path, which is a ConfigMap's.
+func mounted(t *testing.T, in objects, d *appsv1.Deployment, path string) string {
+	t.Helper()
+	mount, volume := container(t, d).VolumeMounts[1], d.Spec.Template.Spec.Volumes[1]
+	text, ok := get[*corev1.ConfigMap](t, in, "ConfigMap/"+volume.ConfigMap.Name).Data[filepath.Base(path)]
+	if !ok || mount.Name != volume.Name || mount.MountPath != filepath.Dir(path) {
+		t.Fatalf("%s is not in %v, mounted at %s", path, volume, mount.MountPath)
+	}
+	name := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// A changed file replaces the pods.
+func TestWaterfallsArePartOfThePod(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, order := range []string{"[hunter]", "[prospeo]"} {
+		files, err := render(t, with(t, `waterfalls: "waterfalls: {email-finder: {order: `+order+`}}"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[get[*appsv1.Deployment](t, decode(t, files), "Deployment/demo-magpie-api").Spec.Template.Annotations["checksum/waterfalls"]] = true
+	}
+	if len(seen) != 2 || seen[""] {
+		t.Errorf("annotations %v, want two", seen)
 	}
 }
 
@@ -287,7 +326,7 @@ func TestSchemaRefusesUnknownNamesEverywhere(t *testing.T) {
 // itself and what belongs into Secrets cannot be set.
 func TestSchemaKnowsEverySetting(t *testing.T) {
 	t.Parallel()
-	decided := []string{"API_ADDR", "OPS_ADDR", "STOP_TIME", "DATABASE_URL", "REDIS_URL", "LEDGER_REDIS_URL", "ADMIN_KEY", "HUNTER_API_KEY", "PROSPEO_API_KEY"}
+	decided := []string{"API_ADDR", "OPS_ADDR", "STOP_TIME", "DATABASE_URL", "REDIS_URL", "LEDGER_REDIS_URL", "ADMIN_KEY", "HUNTER_API_KEY", "PROSPEO_API_KEY", "ICYPEAS_API_KEY", "WATERFALLS"}
 	forAll := []string{"WINDOW", "REUSE_WINDOW"} // must not differ between processes
 	want := map[string][]string{}
 	for _, s := range app.Settings() {

@@ -87,8 +87,8 @@ func TestClassify(t *testing.T) {
 
 func TestRequest(t *testing.T) {
 	t.Parallel()
-	ticket := providers.WithTickets(t.Context(), providers.Tickets{"icypeas": {ID: "abc"}})
-	others := providers.WithTickets(t.Context(), providers.Tickets{"another": {ID: "abc"}})
+	ticket := providers.WithTrail(t.Context(), providers.Trail{"icypeas": {Ticket: "abc"}})
+	others := providers.WithTrail(t.Context(), providers.Trail{"another": {Ticket: "abc"}})
 	cases := []struct {
 		ctx       context.Context
 		service   lookup.Service

@@ -73,6 +73,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{ include "magpie.secretSetting" (list "HUNTER_API_KEY" $vendors true) }}
 {{ include "magpie.secretSetting" (list "PROSPEO_API_KEY" $vendors true) }}
+{{ include "magpie.secretSetting" (list "ICYPEAS_API_KEY" $vendors true) }}
+{{- if .Values.waterfalls }}
+- name: WATERFALLS
+  value: /etc/magpie/waterfalls.yaml
+{{- end }}
 - name: OPS_ADDR
   value: ":9090"
 {{- range $name, $value := merge (dict) .of.settings .Values.settings }}
@@ -106,7 +111,11 @@ spec:
       {{- if .Values.metrics.scrapeAnnotations }}
       {{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" }}
       {{- end }}
-      {{- with merge (dict) .of.podAnnotations $scrape }}
+      {{- $file := dict }}
+      {{- with .Values.waterfalls }}
+      {{- $file = dict "checksum/waterfalls" (sha256sum .) }}
+      {{- end }}
+      {{- with merge (dict) .of.podAnnotations $scrape $file }}
       annotations: {{- toYaml . | nindent 8 }}
       {{- end }}
     spec:
@@ -172,8 +181,16 @@ spec:
             capabilities: {drop: [ALL]}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
+            {{- if .Values.waterfalls }}
+            - {name: waterfalls, mountPath: /etc/magpie, readOnly: true}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir:
             sizeLimit: {{ if eq .component "api" }}{{ .of.uploadSpace }}{{ else }}64Mi{{ end }}
+        {{- if .Values.waterfalls }}
+        - name: waterfalls
+          configMap:
+            name: {{ include "magpie.fullname" . }}-waterfalls
+        {{- end }}
 {{- end -}}

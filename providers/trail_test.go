@@ -20,7 +20,7 @@ func TestTickets(t *testing.T) {
 	down := providers.Answer{Outcome: providers.Transient, NotAsked: true}
 	cases := []struct {
 		name   string
-		held   providers.Tickets
+		held   providers.Trail
 		slow   providers.Answer // of the asynchronous vendor
 		third  providers.Answer
 		asked  []string
@@ -28,16 +28,16 @@ func TestTickets(t *testing.T) {
 		found  bool
 	}{
 		{"ordered", nil, pending, hit, []string{"first", "slow"}, "job", false},
-		{"still working", providers.Tickets{"slow": {ID: "job", At: young}}, pending, hit, []string{"slow"}, "job", false},
-		{"for too long", providers.Tickets{"slow": {ID: "job", At: old}}, pending, hit, []string{"slow", "first", "third"}, "", true},
-		{"for too long, nobody else", providers.Tickets{"slow": {ID: "job", At: old}}, pending, miss, []string{"slow", "first", "third"}, "job", false},
-		{"done", providers.Tickets{"slow": {ID: "job", At: young}}, hit, hit, []string{"slow"}, "", true},
-		{"done with nothing", providers.Tickets{"slow": {ID: "job", At: young}}, miss, hit, []string{"slow", "first", "third"}, "", true},
-		{"not reached", providers.Tickets{"slow": {ID: "job", At: young}}, down, hit, []string{"slow"}, "job", false},
-		{"ended without credits", providers.Tickets{"slow": {ID: "job", At: young}}, providers.Answer{Outcome: providers.Quota}, providers.Answer{Outcome: providers.Transient},
+		{"still working", providers.Trail{"slow": {Ticket: "job", At: young}}, pending, hit, []string{"slow"}, "job", false},
+		{"for too long", providers.Trail{"slow": {Ticket: "job", At: old}}, pending, hit, []string{"slow", "first", "third"}, "", true},
+		{"for too long, nobody else", providers.Trail{"slow": {Ticket: "job", At: old}}, pending, miss, []string{"slow", "first", "third"}, "job", false},
+		{"done", providers.Trail{"slow": {Ticket: "job", At: young}}, hit, hit, []string{"slow"}, "", true},
+		{"done with nothing", providers.Trail{"slow": {Ticket: "job", At: young}}, miss, hit, []string{"slow", "first", "third"}, "", true},
+		{"not reached", providers.Trail{"slow": {Ticket: "job", At: young}}, down, hit, []string{"slow"}, "job", false},
+		{"ended without credits", providers.Trail{"slow": {Ticket: "job", At: young}}, providers.Answer{Outcome: providers.Quota}, providers.Answer{Outcome: providers.Transient},
 			[]string{"slow", "first", "third"}, "", false},
-		{"parked", providers.Tickets{"slow": {ID: "job", At: young}}, providers.Answer{Outcome: providers.Quota, NotAsked: true}, hit, []string{"slow"}, "job", false},
-		{"another's ticket", providers.Tickets{"gone": {ID: "job", At: young}}, miss, hit, []string{"first", "slow", "third"}, "", true},
+		{"parked", providers.Trail{"slow": {Ticket: "job", At: young}}, providers.Answer{Outcome: providers.Quota, NotAsked: true}, hit, []string{"slow"}, "job", false},
+		{"another's ticket", providers.Trail{"gone": {Ticket: "job", At: young}}, miss, hit, []string{"first", "slow", "third"}, "", true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -47,12 +47,12 @@ func TestTickets(t *testing.T) {
 				return &scripted{name: name, ask: func(context.Context) providers.Answer { asked = append(asked, name); return a }}
 			}
 			w := &providers.Waterfall{Asynchronous: true, Providers: []providers.Provider{stub("first", miss), stub("slow", c.slow), stub("third", c.third)}}
-			v := w.Ask(providers.WithTickets(t.Context(), c.held), finder("acme.test"))
-			if !slices.Equal(asked, c.asked) || v.Tickets["slow"].ID != c.ticket || (v.Outcome == lookup.Found) != c.found {
-				t.Errorf("asked %v, ticket %v, %s", asked, v.Tickets, v.Outcome)
+			v := w.Ask(providers.WithTrail(t.Context(), c.held), finder("acme.test"))
+			if !slices.Equal(asked, c.asked) || v.Trail["slow"].Ticket != c.ticket || (v.Outcome == lookup.Found) != c.found {
+				t.Errorf("asked %v, ticket %v, %s", asked, v.Trail, v.Outcome)
 			}
-			if held, ok := c.held["slow"]; ok && c.ticket != "" && !v.Tickets["slow"].At.Equal(held.At) {
-				t.Errorf("the job is of %s, was %s", v.Tickets["slow"].At, held.At)
+			if held, ok := c.held["slow"]; ok && c.ticket != "" && !v.Trail["slow"].At.Equal(held.At) {
+				t.Errorf("the job is of %s, was %s", v.Trail["slow"].At, held.At)
 			}
 			if c.name == "ordered" && v.Later != 4*time.Second {
 				t.Errorf("later is %s", v.Later)
