@@ -16,7 +16,12 @@ func (g *Gate) SetClock(clock func() int64) { g.clock = clock }
 func (g *Gate) Together(calls ...func()) {
 	f := &g.flow
 	f.mu.Lock()
-	f.flying += flights // whoever comes waits
+	for f.flying > 0 { // the last flight may still look for who waits
+		f.mu.Unlock()
+		runtime.Gosched()
+		f.mu.Lock()
+	}
+	f.flying = flights // whoever comes waits
 	f.mu.Unlock()
 	waiting := func() int {
 		f.mu.Lock()
@@ -32,7 +37,7 @@ func (g *Gate) Together(calls ...func()) {
 	}
 	f.fly(context.Background())
 	f.mu.Lock()
-	f.flying -= flights - 1 // fly has taken one off
+	f.flying = 0
 	f.mu.Unlock()
 	all.Wait()
 }
