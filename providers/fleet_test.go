@@ -339,6 +339,21 @@ func TestOneProbeForTheFleet(t *testing.T) {
 	})
 }
 
+// A process that has calls in hand when the vendor goes down asks to probe it all
+// the same.
+func TestCallsInHandDoNotKeepFromProbing(t *testing.T) {
+	t.Parallel()
+	g := NewGuard(&vendor{}, Limits{PerSecond: 400, MaxConcurrent: 40}, nil, nil)
+	k, now := g.tank, time.Now()
+	k.private, k.hasten = nil, func() {} // in a fleet
+	k.until, k.stamps, k.inHand = k.since(now)+time.Second, []moment{{k.since(now), 2}}, 2
+	k.trip()
+	k.refused = 3
+	if a := k.ask(now); a.want != 1 || a.held != 0 || a.places < 1 {
+		t.Errorf("it wants %d calls in %d places and holds %d, want 1 in 1 and none", a.want, a.places, a.held)
+	}
+}
+
 // What somebody waits for goes before batches, also those of other processes.
 func TestInteractiveGoesFirst(t *testing.T) {
 	t.Parallel()

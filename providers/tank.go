@@ -434,6 +434,9 @@ func (k *tank) ask(now time.Time) ask {
 	if k.open {
 		need = min(1, k.refused+k.waiters())
 		a.places = max(a.places, need)
+		if !k.probe {
+			k.drop(k.inHand) // who has calls in hand wants none, and so would not be let probe
+		}
 	}
 	if k.retired {
 		need, a.places = 0, k.busy
