@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -100,6 +101,33 @@ func TestClaimsSurviveNonsense(t *testing.T) {
 			if got := claimed(t, rdb, "a", time.Hour, "q"); got[0] != 0 {
 				t.Errorf("%q: %v", nonsense, got)
 			}
+		}
+	})
+}
+
+// A chunk's questions go in one call each way, on either Redis.
+func TestClaimsOfAWholeChunk(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		questions, pairs := make([]string, claimsACall), make([]any, 0, 2*claimsACall)
+		for i := range questions {
+			questions[i] = "q" + strconv.Itoa(i)
+			pairs = append(pairs, "1", questions[i])
+		}
+		for _, round := range []struct {
+			asker string
+			want  int64
+		}{{"a", 0}, {"a", 0}, {"b", 1}} {
+			got := claimed(t, rdb, round.asker, time.Hour, questions...)
+			if len(got) != claimsACall || slices.Min(got) != round.want || slices.Max(got) != round.want {
+				t.Errorf("%s: %d answers from %d to %d, want all %d", round.asker, len(got), slices.Min(got), slices.Max(got), round.want)
+			}
+		}
+		if n := released(t, rdb, "a", time.Hour, pairs...); n != claimsACall {
+			t.Errorf("%d claims were released, want all", n)
+		}
+		if got := claimed(t, rdb, "b", time.Hour, questions...); slices.Max(got) != -1 {
+			t.Errorf("b waited and is told %d, want that nothing was found", slices.Max(got))
 		}
 	})
 }

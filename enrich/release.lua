@@ -7,17 +7,21 @@ local key, asker, life = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local ended = 0
-for i = 3, #ARGV, 2 do
-  local question = ARGV[i + 1]
-  local who, waited = string.match(redis.call('HGET', key, question) or '', '^%d+ %d+ (%S+)( ?w?)$')
+local questions = {}
+for i = 3, #ARGV, 2 do questions[#questions + 1] = ARGV[i + 1] end
+local missed = string.format('%.0f', now + life) .. ' missed'
+local over, told, ended = {}, {}, 0
+for i, held in ipairs(redis.call('HMGET', key, unpack(questions))) do
+  local who, waited = string.match(held or '', '^%d+ %d+ (%S+)( ?w?)$')
   if who == asker then
-    if ARGV[i] == '1' and waited ~= '' then
-      redis.call('HSET', key, question, string.format('%.0f', now + life) .. ' missed')
+    if ARGV[2 * i + 1] == '1' and waited ~= '' then
+      told[#told + 1], told[#told + 2] = questions[i], missed
     else
-      redis.call('HDEL', key, question)
+      over[#over + 1] = questions[i]
     end
     ended = ended + 1
   end
 end
+if told[1] then redis.call('HSET', key, unpack(told)) end
+if over[1] then redis.call('HDEL', key, unpack(over)) end
 return ended

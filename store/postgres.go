@@ -63,8 +63,9 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 	return db, nil
 }
 
-// recallInPostgres looks once into each index a question. With IN, a table that
-// was not analysed yet is read from end to end for every chunk.
+// recallInPostgres looks once into each index a question, and into that of trails
+// only if the organization has any: they are of open rows, and most have none. With
+// IN, a table that was not analysed yet is read from end to end for every chunk.
 func recallInPostgres(ctx context.Context, q Queryer, org string, questions []lookup.Question, answered, asked int64) (*sql.Rows, error) {
 	wanted := make([][16]byte, len(questions))
 	for i, question := range questions {
@@ -76,7 +77,8 @@ func recallInPostgres(ctx context.Context, q Queryer, org string, questions []lo
 			WHERE org = ? AND question = q.question AND answered_at >= ? LIMIT 1)
 		UNION ALL
 		SELECT question, NULL, provider, asked_at, ticket, missed, lost, spent, took FROM trails
-			WHERE org = ? AND question = q.question AND asked_at >= ?) k (question, result, provider, at, ticket, missed, lost, spent, took)`, wanted, org, answered, org, asked)
+			WHERE org = ? AND question = q.question AND asked_at >= ? AND (SELECT EXISTS (SELECT FROM trails WHERE org = ? AND asked_at >= ?))
+		) k (question, result, provider, at, ticket, missed, lost, spent, took)`, wanted, org, answered, org, asked, org, asked)
 }
 
 // putAnswersInPostgres sends columns rather than rows: thousands of parameters
