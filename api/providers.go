@@ -12,19 +12,19 @@ import (
 // providerBody is how the fleet stands with one vendor.
 type providerBody struct {
 	Provider   string           `json:"provider"`
-	Services   []lookup.Service `json:"services"                                                                       nullable:"false"`
+	Services   []lookup.Service `json:"services"                                                                                                           nullable:"false"`
 	Condition  string           `doc:"closed: all is well; open: it is down; half-open: it is probed; parked: it refused the key, or its plan is used up." enum:"closed,half-open,open,parked" json:"condition"`
-	Until      *time.Time       `doc:"When it is tried again, if open or parked."                                      json:"until"`
-	NotBefore  *time.Time       `doc:"The end of a pause that the vendor asked for."                                   json:"not_before"`
-	Processes  int              `doc:"That can ask it and reported in the last seconds."                               json:"processes"`
-	InFlight   int              `doc:"Calls under way."                                                                json:"in_flight"`
-	PerSecond  *float64         `doc:"Calls a second that are allowed now; null: no limit."                            json:"per_second"`
-	Quotas     []quotaBody      `doc:"How much of each window of its quota is used."                                   json:"quotas"      nullable:"false"`
-	Calls      map[string]int64 `doc:"By what the answer meant, since the processes began."                            json:"calls"`
-	HeldBack   map[string]int64 `doc:"Questions that were not let through, by why."                                    json:"held_back"`
-	P50Seconds *float64         `doc:"Half of the calls of the last five minutes were as fast; null: there were none." json:"p50_seconds"`
-	P95Seconds *float64         `doc:"19 of 20 of them were as fast."                                                  json:"p95_seconds"`
-	Cost       float64          `doc:"Of the calls, in the unit of the waterfall file."                                json:"cost"`
+	Until      *time.Time       `doc:"When it is tried again, if open or parked."                                                                          json:"until"`
+	NotBefore  *time.Time       `doc:"The end of a pause that the vendor asked for."                                                                       json:"not_before"`
+	Processes  int              `doc:"That can ask it and reported in the last seconds."                                                                   json:"processes"`
+	InFlight   int              `doc:"Calls under way."                                                                                                    json:"in_flight"`
+	PerSecond  *float64         `doc:"Calls a second that are allowed now; null: no limit."                                                                json:"per_second"`
+	Quotas     []quotaBody      `doc:"How much of each window of its quota is used."                                                                       json:"quotas"                       nullable:"false"`
+	Calls      map[string]int64 `doc:"By what the answer meant, since the processes began."                                                                json:"calls"`
+	HeldBack   map[string]int64 `doc:"Questions that were not let through, by why."                                                                        json:"held_back"`
+	P50Seconds *float64         `doc:"Half of the calls of the last five minutes were as fast; null: there were none."                                     json:"p50_seconds"`
+	P95Seconds *float64         `doc:"19 of 20 of them were as fast."                                                                                      json:"p95_seconds"`
+	Cost       float64          `doc:"Of the calls, in the unit of the waterfall file."                                                                    json:"cost"`
 }
 
 type quotaBody struct {

@@ -147,10 +147,10 @@ func (m *Metrics) report(g *Guard) processReport {
 	if histogram, ok := m.seconds.WithLabelValues(name).(readable); ok {
 		h, below := read(histogram).GetHistogram(), uint64(0)
 		for _, bucket := range h.GetBucket() { // they are cumulative
-			r.Latency = append(r.Latency, int64(bucket.GetCumulativeCount()-below)) //nolint:gosec // counts of calls
+			r.Latency = append(r.Latency, int64(bucket.GetCumulativeCount()-below))
 			below = bucket.GetCumulativeCount()
 		}
-		r.Latency = append(r.Latency, int64(h.GetSampleCount()-below)) //nolint:gosec // counts of calls
+		r.Latency = append(r.Latency, int64(h.GetSampleCount()-below))
 	}
 	return r
 }

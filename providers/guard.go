@@ -290,21 +290,22 @@ func (g *Guard) parkVendor(ctx context.Context, a Answer) {
 // State is what a guard knows about its provider at one moment. In a fleet all
 // but InFlight is the fleet's, as of the last lease.
 type State struct {
-	Provider  string
-	Condition string    // "closed" (all is well), "half-open", "open" or "parked"
-	Until     time.Time // with open and parked: when the vendor is tried again
-	Parked    Outcome   // with parked: Quota or Auth
-	NotBefore time.Time // end of the last pause that the vendor asked for
-	Rate      float64   // calls a second allowed now; 0: no limit
-	InFlight  int       // calls of this process under way
-	Quotas    []QuotaUse
+	Provider  string     `json:"provider"`
+	Condition string     `json:"condition"`  // "closed" (all is well), "half-open", "open" or "parked"
+	Until     time.Time  `json:"until"`      // with open and parked: when the vendor is tried again
+	Parked    Outcome    `json:"parked"`     // with parked: Quota or Auth
+	NotBefore time.Time  `json:"not_before"` // end of the last pause that the vendor asked for
+	Rate      float64    `json:"rate"`       // calls a second allowed now; 0: no limit
+	InFlight  int        `json:"in_flight"`  // calls of this process under way
+	Quotas    []QuotaUse `json:"quotas"`
 }
 
 // QuotaUse is how much of one window of a vendor's quota is used: calls made in
 // it, and those leased to processes.
 type QuotaUse struct {
-	Window      string // "second", "minute" or "day"
-	Used, Quota int64
+	Window string `json:"window"` // "second", "minute" or "day"
+	Used   int64  `json:"used"`
+	Quota  int64  `json:"quota"`
 }
 
 // State reports how the guard stands.

@@ -187,11 +187,11 @@ func TestWhoIsAskedAgain(t *testing.T) {
 				clock = clock.Add(after)
 				v = w.Ask(providers.WithTrail(t.Context(), v.Trail), question("ada"))
 			}
-			got := ""
+			var initials strings.Builder
 			for _, name := range *asked {
-				got += name[:1]
+				initials.WriteString(name[:1])
 			}
-			if got != c.asked || v.Outcome != c.outcome {
+			if got := initials.String(); got != c.asked || v.Outcome != c.outcome {
 				t.Errorf("asked %s, want %s; %+v", got, c.asked, v)
 			}
 		})
