@@ -148,7 +148,7 @@ Example:
 `,
 	prepare: func(s *session, flags *flag.FlagSet) action {
 		name := flags.String("name", "command line", "")
-		monthly := flags.String("monthly-cap", "", "")
+		monthly := flags.String("monthly-cap", noCap, "")
 		return verbs("admin key", map[string]action{
 			"create": func(ctx context.Context, args []string) error { return s.createKey(ctx, args, *name, *monthly) },
 			"list":   s.listKeys,
@@ -209,12 +209,24 @@ func (s *session) listKeys(ctx context.Context, args []string) error {
 	})
 }
 
+// checkKeyID refuses a key where its id is wanted: it would become part of an
+// address, which proxies log.
+func checkKeyID(id, try string) error {
+	if strings.HasPrefix(id, "mgp_") {
+		return wrong(try, "this is a key itself; its id is needed, which begins with key_")
+	}
+	return nil
+}
+
 func (s *session) capKey(ctx context.Context, args []string) error {
 	const try = "magpie admin key cap ORG KEY 500 (magpie admin key list ORG shows KEY)"
 	if len(args) < 3 {
 		return wrong(try, "the organization's id, the key's id or the number of credits is missing")
 	}
 	if err := none(args[3:], try); err != nil {
+		return err
+	}
+	if err := checkKeyID(args[1], try); err != nil {
 		return err
 	}
 	most, err := parseCap(args[2], "CREDITS", try)
@@ -240,8 +252,8 @@ func (s *session) revokeKey(ctx context.Context, args []string) error {
 	if err := none(args[2:], try); err != nil {
 		return err
 	}
-	if strings.HasPrefix(args[1], "mgp_") {
-		return wrong(try, "this is a key itself; its id is needed, which begins with key_")
+	if err := checkKeyID(args[1], try); err != nil {
+		return err
 	}
 	api, err := s.operator()
 	if err != nil {
@@ -270,7 +282,7 @@ themselves.
 Flags:
   --source SOURCE         purchase (default), adjustment or subscription
   --expires-at TIME       the end of a subscription's billing cycle, such as
-                          2026-12-31T23:59:59Z
+                          2026-12-31T23:59:59Z; an adjustment may have one too
   --reference REFERENCE   the payment's own name: granting again under the same
                           one grants nothing more
   --json                  answer with the grant as JSON
@@ -313,8 +325,8 @@ func (s *session) grant(ctx context.Context, r client.GrantRequest, args []strin
 	if !slices.Contains([]client.Source{client.Purchase, client.Adjustment, client.Subscription}, r.Source) {
 		return wrong(grantExample, "--source is %q, want purchase, adjustment or subscription", string(r.Source))
 	}
-	if subscription := r.Source == client.Subscription; subscription != (r.ExpiresAt != nil) && r.Source != client.Adjustment {
-		return wrong(grantExample, "--expires-at goes with --source subscription, which needs it")
+	if err := checkEnd(r); err != nil {
+		return err
 	}
 	api, err := s.operator()
 	if err != nil {
@@ -325,6 +337,22 @@ func (s *session) grant(ctx context.Context, r client.GrantRequest, args []strin
 		return err
 	}
 	return s.answer(grant, func() {
-		s.table([][]string{{grant.ID, string(grant.Source), grant.Granted.String() + " credits", grant.Reference}})
+		row := []string{grant.ID, string(grant.Source), grant.Granted.String() + " credits", grant.Reference}
+		if grant.ExpiresAt != nil {
+			row = append(row, "until "+grant.ExpiresAt.UTC().Format(time.RFC3339))
+		}
+		s.table([][]string{row})
 	})
+}
+
+// checkEnd refuses a grant whose end does not fit its source.
+func checkEnd(r client.GrantRequest) error {
+	const subscription = "magpie admin grant ORG 500 --source subscription --expires-at 2026-12-31T23:59:59Z"
+	switch {
+	case r.Source == client.Subscription && r.ExpiresAt == nil:
+		return wrong(subscription, "--expires-at is missing, want the end of the subscription's billing cycle")
+	case r.Source == client.Purchase && r.ExpiresAt != nil:
+		return wrong(subscription, "--expires-at does not go with --source purchase, which never expires; it goes with subscription and adjustment")
+	}
+	return nil
 }

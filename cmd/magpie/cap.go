@@ -50,10 +50,17 @@ Example:
 	},
 }
 
-// parseCap reads a cap; 0 is none, as are "" and "none".
+// noCap is how no cap is said. An empty text is none either, but it is most
+// likely a variable that is not set, and what was to be capped would not be.
+const noCap = "none"
+
+// parseCap reads a cap; 0 is none.
 func parseCap(text, name, try string) (lookup.Credits, error) {
-	if text == "" || text == "none" {
+	switch text {
+	case noCap:
 		return 0, nil
+	case "":
+		return 0, wrong(try, "%s is empty, want more than 0, or none", name)
 	}
 	credits, err := lookup.ParseCredits(text)
 	if err != nil {

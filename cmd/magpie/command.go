@@ -90,18 +90,25 @@ func find(args []string) (c command, rest []string, err error) {
 }
 
 func findAdmin(args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return wrong("magpie help admin", "admin needs to know what: org, key or grant")
+	var known []string
+	for _, c := range commands() {
+		if name, admin := strings.CutPrefix(c.name, "admin "); admin {
+			known = append(known, name)
+		}
 	}
-	return wrong(suggest(args[0], []string{"org", "key", "grant"}, "magpie admin "), "there is no command %q", "admin "+args[0])
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return wrong("magpie help admin", "admin needs to know what: %s", strings.Join(known, ", "))
+	}
+	return wrong(suggest(args[0], known, "magpie admin "), "there is no command %q", "admin "+args[0])
 }
 
-// suggest returns a command to try for a misspelt word.
+// suggest returns a command to try for a misspelt word, which stands after
+// before.
 func suggest(word string, known []string, before string) string {
 	if near := nearest(word, known); near != "" {
 		return before + near
 	}
-	return "magpie help"
+	return strings.TrimSpace("magpie help " + strings.TrimPrefix(before, "magpie "))
 }
 
 var negativeNumber = regexp.MustCompile(`^-[0-9.]`)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/magpie-hq/magpie/client"
 	"github.com/magpie-hq/magpie/lookup"
@@ -50,7 +51,9 @@ func (s *session) report(err error) int {
 	if f.err == nil {
 		return f.code
 	}
-	s.say("error", f.err.Error())
+	for line := range strings.SplitSeq(f.err.Error(), "\n") { // of several mistakes at once
+		s.say("error", line)
+	}
 	if refusal, ok := errors.AsType[*client.Error](err); ok {
 		for _, field := range refusal.Errors[min(1, len(refusal.Errors)):] { // the first is in the detail
 			s.say("error", field.Param+": "+field.Detail)
@@ -89,6 +92,9 @@ func (s *session) remedy(e *client.Error) string {
 	case client.CodeInvalidKey:
 		if s.local {
 			return "the keys in .magpie are not this server's; give its address in MAGPIE_URL or its key in " + s.keyVariable()
+		}
+		if s.admin {
+			return "check MAGPIE_ADMIN_KEY; it is the setting ADMIN_KEY of the api, and the one that 'magpie dev' prints"
 		}
 		return "check " + s.keyVariable() + "; an operator makes keys with: magpie admin key create ORG --name NAME"
 	case client.CodePermissions:

@@ -61,6 +61,9 @@ func (s *session) operator() (*client.Client, error) {
 }
 
 func (s *session) connect() (*client.Client, error) {
+	if _, err := client.New(s.url(), ""); err != nil { // before a key is looked for: which one depends on it
+		return nil, wrong("export MAGPIE_URL="+defaultURL, "MAGPIE_URL is not the address of a server; it begins with http:// or https://")
+	}
 	key := s.env.get(s.keyVariable())
 	if key == "" {
 		key = s.localKey()
@@ -69,11 +72,7 @@ func (s *session) connect() (*client.Client, error) {
 	if key == "" {
 		return nil, wrong("export "+s.keyVariable()+"=… (or run this in the folder in which 'magpie dev' runs)", "%s is not set", s.keyVariable())
 	}
-	c, err := client.New(s.url(), key)
-	if err != nil {
-		return nil, wrong("export MAGPIE_URL="+defaultURL, "MAGPIE_URL is not the address of a server")
-	}
-	return c, nil
+	return client.New(s.url(), key)
 }
 
 // localKey is the key of a 'magpie dev' that runs in the same folder, "" if

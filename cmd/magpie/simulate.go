@@ -161,9 +161,15 @@ func parseInjection(text string) (i injection, err error) {
 		i.spell.For, errFor = time.ParseDuration(long)
 		err = errors.Join(errAt, errFor)
 	}
-	known := slices.ContainsFunc(simulator.Profiles(), func(p simulator.Profile) bool { return p.Name == i.vendor })
-	if err != nil || !known || i.spell.Fault == "" {
+	if err != nil || i.vendor == "" || i.spell.Fault == "" {
 		return i, errors.New("want vendor:fault=share such as hunter:html=0.1, or hunter:html=1@10s+20s")
+	}
+	var known []string
+	for _, p := range simulator.Profiles() {
+		known = append(known, p.Name)
+	}
+	if !slices.Contains(known, i.vendor) {
+		return i, fmt.Errorf("there is no vendor %q; want one of %s", i.vendor, strings.Join(known, ", "))
 	}
 	return i, nil
 }

@@ -50,7 +50,7 @@ Example:
 		flags.BoolVar(&r.watch, "watch", false, "")
 		flags.StringVar(&r.name, "name", "", "")
 		flags.Func("mapping", "", r.addMapping)
-		flags.StringVar(&r.most, "max-credits", "", "")
+		flags.StringVar(&r.most, "max-credits", noCap, "")
 		flags.BoolVar(&r.catchAll, "accept-catch-all", false, "")
 		flags.StringVar(&r.format, "format", "", "")
 		flags.StringVar(&r.key, "idempotency-key", "", "")
