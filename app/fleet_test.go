@@ -129,7 +129,7 @@ func TestProcessWaitsForItsServers(t *testing.T) {
 		"API_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0", "ADMIN_KEY": adminKey,
 	}
 	ended := make(chan int)
-	go func() { ended <- app.Run(ctx, app.API, nil, func(name string) string { return env[name] }, &log) }()
+	go func() { ended <- app.Run(ctx, app.API, nil, func(name string) string { return env[name] }, &log, &log) }()
 	f := &fleet{t: t}
 	f.await("a word about PostgreSQL", 10*time.Second, func() bool { return strings.Contains(log.String(), "waiting for a server") })
 	if said := log.String(); !strings.Contains(said, "PostgreSQL") || strings.Contains(said, "hunter2") {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	case "simulator":
 		os.Exit(simulate())
 	default:
-		os.Exit(app.Run(app.UntilSignal(), app.Role(role), nil, os.Getenv, os.Stderr))
+		os.Exit(app.Run(app.UntilSignal(), app.Role(role), nil, os.Getenv, os.Stdout, os.Stderr))
 	}
 }
 

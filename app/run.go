@@ -19,16 +19,23 @@ const stopTime = 30 * time.Second
 
 // Run is the whole command of a fleet's process: it reads flags and settings,
 // runs until ctx ends, and returns the exit code: 0 after an orderly stop, 1
-// after a failure, 2 if the operator has to change something first.
-func Run(ctx context.Context, role Role, args []string, getenv func(string) string, stderr io.Writer) int {
+// after a failure, 2 if the operator has to change something first. What a flag
+// asks for is written to stdout, logs and mistakes to stderr.
+func Run(ctx context.Context, role Role, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(string(role), flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard)
 	validate := flags.Bool("validate", false, "check the settings, print them without secrets, and exit")
-	flags.Usage = func() { usage(role, stderr) }
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
+	flags.Usage = func() {} // said below: asked for, or as a remedy
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage(role, stdout)
+		return 0
+	case err == nil && flags.NArg() > 0: // "worker validate" would start one
+		err = fmt.Errorf("there is an argument too many: %q", flags.Arg(0))
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "error: %v\nhint: %s takes --validate and --help; its settings are environment variables\n", err, role)
 		return 2
 	}
 	cfg, err := FromEnv(role, getenv)
@@ -37,7 +44,7 @@ func Run(ctx context.Context, role Role, args []string, getenv func(string) stri
 		return 2
 	}
 	if *validate {
-		_, _ = fmt.Fprint(stderr, Describe(role, getenv))
+		_, _ = fmt.Fprint(stdout, Describe(role, getenv))
 		return 0
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: cfg.LogLevel})).With("role", string(role))

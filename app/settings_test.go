@@ -40,7 +40,7 @@ func TestSettings(t *testing.T) {
 		env := good()
 		maps.Copy(env, tc.change)
 		var out bytes.Buffer
-		code := app.Run(t.Context(), app.API, []string{"--validate"}, func(name string) string { return env[name] }, &out)
+		code := app.Run(t.Context(), app.API, []string{"--validate"}, func(name string) string { return env[name] }, &out, &out)
 		if wantCode := min(2, 2*len(tc.want)); code != wantCode {
 			t.Errorf("%s: exit code %d, want %d\n%s", name, code, wantCode, out.String())
 		}
@@ -64,9 +64,33 @@ func TestServersOfAWorker(t *testing.T) {
 		env := good()
 		env["WORKER_CONCURRENCY"], env["WORKER_SERVERS"] = "4", servers
 		var out bytes.Buffer
-		code := app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &out)
+		code := app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &out, &out)
 		if (code == 0) != (want == "") || !strings.Contains(out.String(), want) {
 			t.Errorf("%q servers: exit code %d, want %q in\n%s", servers, code, want, out.String())
+		}
+	}
+}
+
+// What a process is started with that it does not know does not start it, and
+// what was asked for can be piped.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	for arg, want := range map[string]string{
+		"--validate": "WINDOW=16", "--help": "WINDOW (default 16)",
+		"validate": `an argument too many: "validate"`, "--valid": "-valid",
+	} {
+		env := good()
+		var out, said bytes.Buffer
+		code := app.Run(t.Context(), app.Worker, []string{arg}, func(name string) string { return env[name] }, &out, &said)
+		answer, rest := &out, &said
+		if code != 0 {
+			answer, rest = &said, &out
+		}
+		if known := arg == "--validate" || arg == "--help"; known != (code == 0) || code != 0 && code != 2 {
+			t.Errorf("%s: exit code %d", arg, code)
+		}
+		if !strings.Contains(answer.String(), want) || rest.Len() > 0 {
+			t.Errorf("%s: stdout %q, stderr %q, want %q", arg, out.String(), said.String(), want)
 		}
 	}
 }
@@ -75,7 +99,7 @@ func TestHelpListsEverySettingOfItsRole(t *testing.T) {
 	t.Parallel()
 	for _, role := range []app.Role{app.API, app.Worker} {
 		var out bytes.Buffer
-		if code := app.Run(t.Context(), role, []string{"--help"}, func(string) string { return "" }, &out); code != 0 {
+		if code := app.Run(t.Context(), role, []string{"--help"}, func(string) string { return "" }, &out, &out); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
 		for _, s := range app.Settings() {
@@ -101,7 +125,7 @@ func TestServersAreChecked(t *testing.T) {
 	for _, url := range []string{ordinary, super} { // the first makes the tables
 		env["DATABASE_URL"] = url
 		var out bytes.Buffer
-		code := app.Run(t.Context(), app.API, nil, func(name string) string { return env[name] }, &out)
+		code := app.Run(t.Context(), app.API, nil, func(name string) string { return env[name] }, &out, &out)
 		if code != 1 || !strings.Contains(out.String(), "maxmemory-policy noeviction") {
 			t.Errorf("exit code %d\n%s", code, out.String())
 		}

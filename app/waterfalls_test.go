@@ -44,7 +44,7 @@ func TestWaterfallSetting(t *testing.T) {
 		env := good()
 		env["WATERFALLS"], env["WINDOW"] = waterfallFile(t, text), "0" // every other mistake is told too
 		var out bytes.Buffer
-		app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &out)
+		app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &out, &out)
 		for _, w := range append(want, `WINDOW is "0"`) {
 			if !strings.Contains(out.String(), w) {
 				t.Errorf("%q is not in\n%s", w, out.String())
@@ -122,7 +122,7 @@ func TestHangUp(t *testing.T) {
 	log, says := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- app.Run(ctx, app.Worker, nil, func(name string) string { return env[name] }, says)
+		code <- app.Run(ctx, app.Worker, nil, func(name string) string { return env[name] }, says, says)
 		_ = says.Close()
 	}()
 	lines := bufio.NewScanner(log)

@@ -26,7 +26,7 @@ var roles = map[string]func(context.Context, job) error{
 
 // magpie is one of Magpie's own processes.
 func magpie(ctx context.Context, role app.Role, j job) error {
-	if code := app.Run(ctx, role, nil, func(name string) string { return j.Settings[name] }, os.Stderr); code != 0 {
+	if code := app.Run(ctx, role, nil, func(name string) string { return j.Settings[name] }, os.Stdout, os.Stderr); code != 0 {
 		return fmt.Errorf("bench: the %s ended with %d", role, code)
 	}
 	return nil

@@ -11,5 +11,5 @@ import (
 )
 
 func main() {
-	os.Exit(app.Run(app.UntilSignal(), app.Worker, os.Args[1:], os.Getenv, os.Stderr))
+	os.Exit(app.Run(app.UntilSignal(), app.Worker, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }

@@ -146,7 +146,7 @@ func TestProcessesAcceptTheirSettings(t *testing.T) {
 		}
 		env["WATERFALLS"] = "waterfalls.yaml"
 		var said bytes.Buffer
-		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said); code != 0 {
+		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said, &said); code != 0 {
 			t.Errorf("%s --validate: exit code %d\n%s", role, code, said.String())
 		}
 	}

@@ -59,7 +59,7 @@ func TestUnits(t *testing.T) {
 			}
 		}
 		var said bytes.Buffer
-		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said); code != 0 {
+		if code := app.Run(t.Context(), role, []string{"--validate"}, func(name string) string { return env[name] }, &said, &said); code != 0 {
 			t.Errorf("%s: exit code %d\n%s", file, code, said.String())
 		}
 	}

@@ -28,7 +28,7 @@ func TestWaterfallsPage(t *testing.T) {
 	}
 	env := map[string]string{"WATERFALLS": file, "DATABASE_URL": "postgres://a:b@c/d", "REDIS_URL": "redis://cache"}
 	var said bytes.Buffer
-	if code := app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &said); code != 0 {
+	if code := app.Run(t.Context(), app.Worker, []string{"--validate"}, func(name string) string { return env[name] }, &said, &said); code != 0 {
 		t.Errorf("exit code %d\n%s", code, said.String())
 	}
 	for _, key := range []string{"call", "hit", "repeats", "timeout", "when", "country", "has", "time", "cost", "order", "provider"} {
