@@ -1,9 +1,7 @@
 package enrich_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,8 +19,11 @@ import (
 	"github.com/magpie-hq/magpie/internal/teststore"
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
+	"github.com/magpie-hq/magpie/providers/findymail"
 	"github.com/magpie-hq/magpie/providers/hunter"
 	"github.com/magpie-hq/magpie/providers/icypeas"
+	"github.com/magpie-hq/magpie/providers/leadmagic"
+	"github.com/magpie-hq/magpie/providers/millionverifier"
 	"github.com/magpie-hq/magpie/providers/prospeo"
 	"github.com/magpie-hq/magpie/providers/simulator"
 	"github.com/magpie-hq/magpie/store"
@@ -38,9 +39,9 @@ var upstreams = map[string]upstream{
 	"hunter":          {simulator.HunterPath, hunter.Adapter{}},
 	"prospeo":         {simulator.ProspeoPath, prospeo.Adapter{}},
 	"icypeas":         {simulator.IcypeasPath, icypeas.Adapter{}},
-	"findymail":       {simulator.FindymailPath, findymail{}},
-	"leadmagic":       {simulator.LeadMagicPath, leadMagic{}},
-	"millionverifier": {simulator.MillionVerifierPath, millionVerifier{}},
+	"findymail":       {simulator.FindymailPath, findymail.Adapter{}},
+	"leadmagic":       {simulator.LeadMagicPath, leadmagic.Adapter{}},
+	"millionverifier": {simulator.MillionVerifierPath, millionverifier.Adapter{}},
 }
 
 // lab is a bench whose vendor is simulated and goes wrong.
@@ -157,110 +158,297 @@ func someone(t *testing.T, domain string) lookup.Query {
 	return question(t, lookup.EmailFinder, lookup.Fields{"full_name": "ada byron", "domain": domain})
 }
 
+// faultCase is one way in which a vendor answers, and what comes of it.
+type faultCase struct {
+	fault, vendor string
+	outcome       lookup.Outcome
+	call          providers.Outcome // of the first call
+}
+
+const found, missed, failed = lookup.Found, lookup.NotFound, lookup.Failed
+
+// finding are the cases of vendors that are asked for an address.
+var finding = []faultCase{
+	{"error_200", "hunter", failed, providers.Transient}, // F1
+	{"error_200", "prospeo", failed, providers.Transient},
+	{"plan_200", "findymail", failed, providers.Quota},
+	{"plan_200", "hunter", failed, providers.Transient},
+	{"miss_400", "prospeo", missed, providers.Miss}, // F2
+	{"plan_400", "prospeo", failed, providers.Quota},
+	{"error_400", "prospeo", failed, providers.Transient},
+	{"error", "hunter", failed, providers.Transient},
+	{"plan_used_up", "icypeas", failed, providers.Quota},
+	{"miss_404", "leadmagic", missed, providers.Miss}, // F3
+	{"html_404", "leadmagic", failed, providers.Transient},
+	{"html_404", "hunter", failed, providers.Transient},
+	{"html_404", "icypeas", failed, providers.Transient},
+	{"null", "prospeo", failed, providers.Transient}, // F4: without error:false it is no answer
+	{"empty", "hunter", failed, providers.Transient}, // without data too
+	{"empty", "leadmagic", missed, providers.Miss},
+	{"throttled_403", "hunter", failed, providers.Throttled}, // F5
+	{"plan_429", "hunter", failed, providers.Quota},
+	{"plan_429", "prospeo", failed, providers.Quota},
+	{"throttled", "prospeo", failed, providers.Throttled}, // F6
+	{"retry_seconds", "leadmagic", failed, providers.Throttled},
+	{"retry_date", "leadmagic", failed, providers.Throttled},
+	{"retry_utc", "leadmagic", failed, providers.Throttled},
+	{"retry_list", "leadmagic", failed, providers.Throttled},
+	{"retry_prose", "leadmagic", failed, providers.Throttled},
+	{"retry_seconds", "icypeas", failed, providers.Throttled},
+	{"pending", "icypeas", failed, providers.Pending}, // F7; Hunter's is in the next test
+	{"pending_once", "icypeas", found, providers.Pending},
+	{"item", "icypeas", found, providers.Hit},
+	{"status_222", "hunter", failed, providers.Transient}, // F9
+	{"status_222", "prospeo", failed, providers.Transient},
+	{"status_222", "icypeas", failed, providers.Transient},
+	{"status_423", "findymail", failed, providers.Quota},
+	{"status_451", "hunter", missed, providers.Blocked},
+	{"stalled", "hunter", failed, providers.Transient}, // F10
+	{"silent", "prospeo", failed, providers.Transient}, // F11
+	{"reset", "hunter", failed, providers.Transient},
+	{"cut", "prospeo", failed, providers.Transient},
+	{"truncated", "icypeas", failed, providers.Transient},
+	{"html", "hunter", failed, providers.Transient}, // F12
+	{"html_503", "prospeo", failed, providers.Transient},
+	{"html_520", "icypeas", failed, providers.Transient},
+	{"html_200", "leadmagic", failed, providers.Transient},
+	{"cloudflare_1015", "leadmagic", failed, providers.Throttled},
+	{"plain_401", "hunter", failed, providers.Auth},
+	{"plain_401", "prospeo", failed, providers.Auth},
+	{"huge", "hunter", failed, providers.Transient}, // F13
+	{"gzip", "hunter", found, providers.Hit},
+	{"gzip", "icypeas", found, providers.Hit},
+	{"masked", "hunter", missed, providers.Miss}, // F14
+	{"masked", "prospeo", missed, providers.Miss},
+	{"masked", "leadmagic", missed, providers.Miss},
+	{"placeholder", "prospeo", missed, providers.Hit},
+	{"placeholder", "icypeas", missed, providers.Hit},
+	{"catch_all", "hunter", missed, providers.Hit}, // F15
+	{"catchall", "hunter", missed, providers.Hit},
+	{"catch_hyphen_all", "icypeas", missed, providers.Hit},
+	{"accept_all", "hunter", missed, providers.Hit},
+	{"valid_catch_all", "leadmagic", missed, providers.Hit},
+	{"valid_catch_all", "prospeo", missed, providers.Miss},
+	{"texts", "hunter", found, providers.Hit}, // F16
+	{"texts", "prospeo", found, providers.Hit},
+	{"texts", "icypeas", found, providers.Hit},
+	{"shouted", "hunter", found, providers.Hit},
+	{"shouted", "leadmagic", found, providers.Hit},
+	{"unknown_status", "hunter", missed, providers.Miss},
+	{"unknown_status", "prospeo", missed, providers.Miss},
+	{"unknown_status", "leadmagic", missed, providers.Miss},
+	{"misspelt", "hunter", missed, providers.Miss},
+	{"misspelt", "icypeas", missed, providers.Miss},
+	{"deprecated", "prospeo", failed, providers.BadRequest}, // F17
+	{"deprecated", "hunter", failed, providers.BadRequest},
+	{"moved", "leadmagic", failed, providers.Transient},
+	{"not_understood", "prospeo", failed, providers.BadRequest},
+	{"charged_silent", "prospeo", failed, providers.Transient}, // F18
+	{"without_field", "prospeo", missed, providers.Miss},       // F19
+	{"without_field", "icypeas", missed, providers.Miss},
+	{"wrong_person", "hunter", missed, providers.Hit}, // F20
+	{"wrong_person", "prospeo", missed, providers.Hit},
+	{"key_refused", "hunter", failed, providers.Auth},
+	{"status_423", "prospeo", failed, providers.Quota},
+	{"key_refused", "prospeo", failed, providers.Auth},
+	{"key_refused", "icypeas", failed, providers.Auth},
+	{"not_understood", "icypeas", missed, providers.Ineligible},
+	{"deprecated", "icypeas", failed, providers.BadRequest},
+	{"status_451", "icypeas", missed, providers.Blocked},
+	{"gzip", "findymail", found, providers.Hit},
+	{"texts", "findymail", found, providers.Hit},
+	{"error", "findymail", failed, providers.Transient},
+	{"error_200", "findymail", failed, providers.Transient},
+	{"plan_used_up", "findymail", failed, providers.Quota},
+	{"plan_429", "findymail", failed, providers.Quota},
+	{"miss_404", "findymail", missed, providers.Miss},
+	{"html_404", "findymail", failed, providers.Transient},
+	{"null", "findymail", failed, providers.Transient},
+	{"empty", "findymail", missed, providers.Miss},
+	{"throttled", "findymail", failed, providers.Throttled},
+	{"retry_seconds", "findymail", failed, providers.Throttled},
+	{"key_refused", "findymail", failed, providers.Auth},
+	{"not_understood", "findymail", failed, providers.BadRequest},
+	{"deprecated", "findymail", failed, providers.BadRequest},
+	{"status_222", "findymail", failed, providers.Transient},
+	{"status_451", "findymail", missed, providers.Blocked},
+	{"truncated", "findymail", failed, providers.Transient},
+	{"charged_silent", "findymail", failed, providers.Transient},
+	{"moved", "findymail", failed, providers.Transient},
+	{"masked", "findymail", missed, providers.Miss},
+	{"placeholder", "findymail", missed, providers.Hit},
+	{"misspelt", "findymail", missed, providers.Miss},
+	{"without_field", "findymail", missed, providers.Miss},
+	{"wrong_person", "findymail", missed, providers.Hit},
+	{"gzip", "leadmagic", found, providers.Hit},
+	{"texts", "leadmagic", found, providers.Hit},
+	{"null", "leadmagic", failed, providers.Transient},
+	{"error", "leadmagic", failed, providers.Transient},
+	{"error_200", "leadmagic", failed, providers.Transient},
+	{"plan_used_up", "leadmagic", failed, providers.Quota},
+	{"plan_200", "leadmagic", failed, providers.Quota},
+	{"plan_400", "leadmagic", failed, providers.Quota},
+	{"plan_429", "leadmagic", failed, providers.Quota},
+	{"throttled_403", "leadmagic", failed, providers.Throttled},
+	{"key_refused", "leadmagic", failed, providers.Auth},
+	{"plain_401", "leadmagic", failed, providers.Auth},
+	{"not_understood", "leadmagic", failed, providers.BadRequest},
+	{"deprecated", "leadmagic", failed, providers.BadRequest},
+	{"status_222", "leadmagic", failed, providers.Transient},
+	{"status_451", "leadmagic", missed, providers.Blocked},
+	{"truncated", "leadmagic", failed, providers.Transient},
+	{"charged_silent", "leadmagic", failed, providers.Transient},
+	{"placeholder", "leadmagic", missed, providers.Hit},
+	{"catch_all", "leadmagic", missed, providers.Miss},
+	{"accept_all", "leadmagic", missed, providers.Miss},
+	{"misspelt", "leadmagic", missed, providers.Miss},
+	{"without_field", "leadmagic", missed, providers.Miss},
+	{"wrong_person", "leadmagic", missed, providers.Hit},
+}
+
+// validating are the cases of vendors that are asked about a valid address.
+var validating = []faultCase{
+	{"gzip", "millionverifier", found, providers.Hit},
+	{"gzip", "leadmagic", found, providers.Hit},
+	{"texts", "millionverifier", found, providers.Hit},
+	{"texts", "leadmagic", found, providers.Hit},
+	{"shouted", "millionverifier", found, providers.Hit},
+	{"shouted", "leadmagic", found, providers.Hit},
+	{"valid_catch_all", "millionverifier", missed, providers.Miss},
+	{"valid_catch_all", "leadmagic", found, providers.Hit},
+	{"catch_all", "millionverifier", missed, providers.Miss},
+	{"catch_all", "leadmagic", missed, providers.Miss},
+	{"catch_hyphen_all", "millionverifier", missed, providers.Miss},
+	{"catch_hyphen_all", "leadmagic", missed, providers.Miss},
+	{"accept_all", "millionverifier", missed, providers.Miss},
+	{"accept_all", "leadmagic", missed, providers.Miss},
+	{"unknown_status", "millionverifier", missed, providers.Miss},
+	{"unknown_status", "leadmagic", missed, providers.Miss},
+	{"masked", "millionverifier", missed, providers.Hit},
+	{"masked", "leadmagic", missed, providers.Hit},
+	{"wrong_person", "millionverifier", missed, providers.Hit},
+	{"wrong_person", "leadmagic", missed, providers.Hit},
+	{"without_field", "millionverifier", found, providers.Hit},
+	{"without_field", "leadmagic", found, providers.Hit},
+	{"miss_404", "millionverifier", failed, providers.BadRequest},
+	{"miss_404", "leadmagic", missed, providers.Miss},
+	{"html_404", "millionverifier", failed, providers.Transient},
+	{"html_404", "leadmagic", failed, providers.Transient},
+	{"html_200", "millionverifier", failed, providers.Transient},
+	{"html_200", "leadmagic", failed, providers.Transient},
+	{"null", "millionverifier", failed, providers.Transient},
+	{"null", "leadmagic", failed, providers.Transient},
+	{"empty", "millionverifier", failed, providers.Transient},
+	{"empty", "leadmagic", failed, providers.Transient},
+	{"error", "millionverifier", failed, providers.Transient},
+	{"error", "leadmagic", failed, providers.Transient},
+	{"error_200", "millionverifier", failed, providers.Transient},
+	{"error_200", "leadmagic", failed, providers.Transient},
+	{"error_400", "millionverifier", failed, providers.BadRequest},
+	{"error_400", "leadmagic", failed, providers.Transient},
+	{"plan_used_up", "millionverifier", failed, providers.Quota},
+	{"plan_used_up", "leadmagic", failed, providers.Quota},
+	{"plan_200", "millionverifier", failed, providers.Quota},
+	{"plan_200", "leadmagic", failed, providers.Quota},
+	{"plan_429", "millionverifier", failed, providers.Quota},
+	{"plan_429", "leadmagic", failed, providers.Quota},
+	{"key_refused", "millionverifier", failed, providers.Auth},
+	{"key_refused", "leadmagic", failed, providers.Auth},
+	{"plain_401", "millionverifier", failed, providers.Auth},
+	{"plain_401", "leadmagic", failed, providers.Auth},
+	{"throttled", "millionverifier", failed, providers.Throttled},
+	{"throttled", "leadmagic", failed, providers.Throttled},
+	{"retry_date", "millionverifier", failed, providers.Throttled},
+	{"retry_date", "leadmagic", failed, providers.Throttled},
+	{"cloudflare_1015", "millionverifier", failed, providers.Throttled},
+	{"cloudflare_1015", "leadmagic", failed, providers.Throttled},
+	{"not_understood", "millionverifier", failed, providers.BadRequest},
+	{"not_understood", "leadmagic", failed, providers.BadRequest},
+	{"deprecated", "millionverifier", failed, providers.BadRequest},
+	{"deprecated", "leadmagic", failed, providers.BadRequest},
+	{"moved", "millionverifier", failed, providers.Transient},
+	{"moved", "leadmagic", failed, providers.Transient},
+	{"status_222", "millionverifier", failed, providers.Transient},
+	{"status_222", "leadmagic", failed, providers.Transient},
+	{"status_423", "millionverifier", failed, providers.Quota},
+	{"status_423", "leadmagic", failed, providers.Quota},
+	{"status_451", "millionverifier", missed, providers.Blocked},
+	{"status_451", "leadmagic", missed, providers.Blocked},
+	{"reset", "millionverifier", failed, providers.Transient},
+	{"reset", "leadmagic", failed, providers.Transient},
+	{"truncated", "millionverifier", failed, providers.Transient},
+	{"truncated", "leadmagic", failed, providers.Transient},
+	{"charged_silent", "millionverifier", failed, providers.Transient},
+	{"charged_silent", "leadmagic", failed, providers.Transient},
+}
+
 // TestEveryFault sends one question through the whole lookup for each way in
 // which a vendor can answer. The row ends as it should, is charged if and only
 // if it was found, and the metrics say what happened.
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
-	const found, missed, failed = lookup.Found, lookup.NotFound, lookup.Failed
-	cases := []struct {
-		fault, vendor string
-		outcome       lookup.Outcome
-		call          providers.Outcome // of the first call
-	}{
-		{"error_200", "hunter", failed, providers.Transient}, // F1
-		{"error_200", "prospeo", failed, providers.Transient},
-		{"error_200", "millionverifier", failed, providers.Transient},
-		{"key_refused", "millionverifier", failed, providers.Auth},
-		{"plan_200", "millionverifier", failed, providers.Quota},
-		{"plan_200", "findymail", failed, providers.Quota},
-		{"plan_200", "hunter", failed, providers.Transient},
-		{"miss_400", "prospeo", missed, providers.Miss}, // F2
-		{"plan_400", "prospeo", failed, providers.Quota},
-		{"error_400", "prospeo", failed, providers.Transient},
-		{"error", "hunter", failed, providers.Transient},
-		{"plan_used_up", "icypeas", failed, providers.Quota},
-		{"miss_404", "leadmagic", missed, providers.Miss}, // F3
-		{"html_404", "leadmagic", failed, providers.Transient},
-		{"html_404", "hunter", failed, providers.Transient},
-		{"html_404", "icypeas", failed, providers.Transient},
-		{"null", "prospeo", failed, providers.Transient}, // F4: without error:false it is no answer
-		{"empty", "hunter", failed, providers.Transient}, // without data too
-		{"empty", "leadmagic", missed, providers.Miss},
-		{"throttled_403", "hunter", failed, providers.Throttled}, // F5
-		{"plan_429", "hunter", failed, providers.Quota},
-		{"plan_429", "prospeo", failed, providers.Quota},
-		{"throttled", "prospeo", failed, providers.Throttled}, // F6
-		{"retry_seconds", "leadmagic", failed, providers.Throttled},
-		{"retry_date", "leadmagic", failed, providers.Throttled},
-		{"retry_utc", "leadmagic", failed, providers.Throttled},
-		{"retry_list", "leadmagic", failed, providers.Throttled},
-		{"retry_prose", "leadmagic", failed, providers.Throttled},
-		{"retry_seconds", "icypeas", failed, providers.Throttled},
-		{"pending", "icypeas", failed, providers.Pending}, // F7; Hunter's is in the next test
-		{"pending_once", "icypeas", found, providers.Pending},
-		{"item", "icypeas", found, providers.Hit},
-		{"status_222", "hunter", failed, providers.Transient}, // F9
-		{"status_222", "prospeo", failed, providers.Transient},
-		{"status_222", "icypeas", failed, providers.Transient},
-		{"status_423", "findymail", failed, providers.Quota},
-		{"status_451", "hunter", missed, providers.Blocked},
-		{"stalled", "hunter", failed, providers.Transient}, // F10
-		{"silent", "prospeo", failed, providers.Transient}, // F11
-		{"reset", "hunter", failed, providers.Transient},
-		{"cut", "prospeo", failed, providers.Transient},
-		{"truncated", "icypeas", failed, providers.Transient},
-		{"html", "hunter", failed, providers.Transient}, // F12
-		{"html_503", "prospeo", failed, providers.Transient},
-		{"html_520", "icypeas", failed, providers.Transient},
-		{"html_200", "leadmagic", failed, providers.Transient},
-		{"cloudflare_1015", "leadmagic", failed, providers.Throttled},
-		{"plain_401", "hunter", failed, providers.Auth},
-		{"plain_401", "prospeo", failed, providers.Auth},
-		{"huge", "hunter", failed, providers.Transient}, // F13
-		{"gzip", "hunter", found, providers.Hit},
-		{"gzip", "icypeas", found, providers.Hit},
-		{"masked", "hunter", missed, providers.Miss}, // F14
-		{"masked", "prospeo", missed, providers.Miss},
-		{"masked", "leadmagic", missed, providers.Hit}, // a careless adapter: the check after it holds
-		{"placeholder", "prospeo", missed, providers.Hit},
-		{"placeholder", "icypeas", missed, providers.Hit},
-		{"catch_all", "hunter", missed, providers.Hit}, // F15
-		{"catchall", "hunter", missed, providers.Hit},
-		{"catch_hyphen_all", "icypeas", missed, providers.Hit},
-		{"accept_all", "hunter", missed, providers.Hit},
-		{"valid_catch_all", "leadmagic", missed, providers.Hit},
-		{"valid_catch_all", "prospeo", missed, providers.Miss},
-		{"texts", "hunter", found, providers.Hit}, // F16
-		{"texts", "prospeo", found, providers.Hit},
-		{"texts", "icypeas", found, providers.Hit},
-		{"shouted", "hunter", found, providers.Hit},
-		{"shouted", "leadmagic", found, providers.Hit},
-		{"unknown_status", "hunter", missed, providers.Miss},
-		{"unknown_status", "prospeo", missed, providers.Miss},
-		{"unknown_status", "leadmagic", missed, providers.Hit},
-		{"misspelt", "hunter", missed, providers.Miss},
-		{"misspelt", "icypeas", missed, providers.Miss},
-		{"deprecated", "prospeo", failed, providers.BadRequest}, // F17
-		{"deprecated", "hunter", failed, providers.BadRequest},
-		{"moved", "leadmagic", failed, providers.Transient},
-		{"not_understood", "prospeo", failed, providers.BadRequest},
-		{"charged_silent", "prospeo", failed, providers.Transient}, // F18
-		{"without_field", "prospeo", missed, providers.Miss},       // F19
-		{"without_field", "icypeas", missed, providers.Miss},
-		{"wrong_person", "hunter", missed, providers.Hit}, // F20
-		{"wrong_person", "prospeo", missed, providers.Hit},
-	}
-	for _, c := range cases {
+	for _, c := range finding {
 		t.Run(c.vendor+" "+c.fault, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, c.vendor, simulator.Vendor{Slow: 2 * time.Second}, providers.Limits{Patience: time.Millisecond})
-			q := someone(t, "fault-"+strings.ReplaceAll(c.fault, "_", "-")+".test")
-			if c.vendor == "millionverifier" {
-				q = question(t, lookup.EmailValidation, lookup.Fields{"email": "ada@" + q.Get("domain")})
-			}
-			l.wantEnd(q, c.outcome, c.call)
+			l := faultyLab(t, c.vendor)
+			l.wantEnd(someone(t, faultDomain(c.fault)), c.outcome, c.call)
 		})
+	}
+	for _, c := range validating {
+		t.Run("validation by "+c.vendor+" "+c.fault, func(t *testing.T) {
+			t.Parallel()
+			l := faultyLab(t, c.vendor)
+			l.wantEnd(l.mailbox("valid", faultDomain(c.fault)), c.outcome, c.call)
+		})
+	}
+}
+
+func faultyLab(t *testing.T, vendor string) *lab {
+	t.Helper()
+	return newLab(t, vendor, simulator.Vendor{Slow: 2 * time.Second}, providers.Limits{Patience: time.Millisecond})
+}
+
+func faultDomain(fault string) string {
+	return "fault-" + strings.ReplaceAll(fault, "_", "-") + ".test"
+}
+
+// mailbox is a question about an address of which this is the truth.
+func (l *lab) mailbox(truth, domain string) lookup.Query {
+	l.t.Helper()
+	for i := range 1000 {
+		q := question(l.t, lookup.EmailValidation, lookup.Fields{"email": fmt.Sprintf("ada%d@%s", i, domain)})
+		if told, _ := l.sim.Truth(q); told.Vendors[l.vendor].Status == truth {
+			return q
+		}
+	}
+	l.t.Fatalf("there is no %s address at %s", truth, domain)
+	return lookup.Query{}
+}
+
+// The tables above have every outcome that a vendor can have.
+func TestEveryOutcomeHasACase(t *testing.T) {
+	t.Parallel()
+	cannot := map[string][]providers.Outcome{ // what a vendor has no word for
+		"hunter":    {providers.Ineligible, providers.Pending}, // pending: see TestLateAnswersCount
+		"prospeo":   {providers.Ineligible, providers.Pending, providers.Blocked},
+		"findymail": {providers.Ineligible, providers.Pending}, "leadmagic": {providers.Ineligible, providers.Pending},
+		"millionverifier": {providers.Ineligible, providers.Pending},
+	}
+	for name, cases := range map[string][]faultCase{"finding": finding, "validating": validating} {
+		seen := map[string]map[providers.Outcome]bool{}
+		for _, c := range cases {
+			if seen[c.vendor] == nil {
+				seen[c.vendor] = map[providers.Outcome]bool{}
+			}
+			seen[c.vendor][c.call] = true
+		}
+		for vendor, outcomes := range seen {
+			for _, o := range providers.Outcomes {
+				if !outcomes[o] && !slices.Contains(cannot[vendor], o) {
+					t.Errorf("%s: %s has no case that is %s", name, vendor, o)
+				}
+			}
+		}
 	}
 }
 
@@ -457,104 +645,37 @@ func TestWrongKeyLocksNobodyOut(t *testing.T) {
 	l.wantCalls(providers.Auth)
 }
 
-// leadMagic is an adapter for tests, as careless as one may be: it believes
-// what the vendor says and leaves the rest to the checks.
-type leadMagic struct{}
-
-func (leadMagic) Name() string                            { return "leadmagic" }
-func (leadMagic) Services() []lookup.Service              { return []lookup.Service{lookup.EmailFinder} }
-func (leadMagic) Authorise(req *http.Request, key string) { req.Header.Set("X-Api-Key", key) }
-func (leadMagic) Request(ctx context.Context, base string, q lookup.Query) (*http.Request, bool) {
-	return postFields(ctx, base+"/v1/people/email-finder", q.Fields)
-}
-
-func (leadMagic) Classify(_ lookup.Service, status int, header http.Header, body []byte) providers.Answer {
-	var said map[string]any
-	switch {
-	case status == http.StatusTooManyRequests:
-		after, _ := time.ParseDuration(header.Get("Retry-After") + "s")
-		return providers.Answer{Outcome: providers.Throttled, After: after}
-	case json.Unmarshal(body, &said) != nil, status >= 500:
-		return providers.Answer{}
-	case status == http.StatusNotFound, status == http.StatusOK && said["email"] == nil:
-		return providers.Answer{Outcome: providers.Miss}
-	case status == http.StatusOK:
-		return providers.Answer{Outcome: providers.Hit, Result: said}
+// A batch of addresses ends as the world has them: what is definite is found and
+// charged, the rest is free.
+func TestValidationByTruth(t *testing.T) {
+	t.Parallel()
+	for _, vendor := range []string{"millionverifier", "leadmagic"} {
+		t.Run(vendor, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, vendor, simulator.Vendor{}, providers.Limits{})
+			var rows []lookup.Query
+			var definite int64
+			seen := map[string]bool{}
+			for i := range 90 {
+				q := question(t, lookup.EmailValidation, lookup.Fields{"email": fmt.Sprintf("Ada%d@Firm%d.test", i, i%30)})
+				truth, _ := l.sim.Truth(q)
+				seen[truth.Vendors[vendor].Status] = true
+				if truth.Found {
+					definite++
+				}
+				rows = append(rows, q)
+			}
+			if len(seen) != 5 {
+				t.Fatalf("the addresses are only %v", seen)
+			}
+			id := l.ask(rows...).ID
+			l.until(id, 2*time.Second)
+			l.wantOutcome(id, store.RowCounts{Total: 90, Askable: 90, Asked: 90, Found: definite, NotFound: 90 - definite}, lookup.Credits(definite)*lookup.Credit)
+			l.wantSound(id)
+			l.wantCalls(providers.Hit, providers.Miss)
+			l.wantSettled()
+		})
 	}
-	return providers.Answer{}
-}
-
-func postFields(ctx context.Context, url string, fields any) (*http.Request, bool) {
-	body, err := json.Marshal(fields)
-	if err != nil {
-		return nil, false
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	return req, err == nil
-}
-
-// findymail is an adapter for tests.
-type findymail struct{}
-
-func (findymail) Name() string               { return "findymail" }
-func (findymail) Services() []lookup.Service { return []lookup.Service{lookup.EmailFinder} }
-func (findymail) Authorise(req *http.Request, key string) {
-	req.Header.Set("Authorization", "Bearer "+key)
-}
-func (findymail) Request(ctx context.Context, base string, q lookup.Query) (*http.Request, bool) {
-	return postFields(ctx, base+"/api/search/name", map[string]string{
-		"name": strings.TrimSpace(q.Get("full_name") + " " + q.Get("first_name") + " " + q.Get("last_name")), "domain": q.Get("domain"),
-	})
-}
-
-func (findymail) Classify(_ lookup.Service, status int, _ http.Header, body []byte) providers.Answer {
-	var said struct {
-		Error   string         `json:"error"`
-		Contact map[string]any `json:"contact"`
-	}
-	switch {
-	case json.Unmarshal(body, &said) != nil:
-		return providers.Answer{}
-	case said.Error == "Not enough credits", status == http.StatusPaymentRequired, status == http.StatusLocked:
-		return providers.Answer{Outcome: providers.Quota}
-	case status == http.StatusOK && said.Contact == nil && said.Error == "":
-		return providers.Answer{Outcome: providers.Miss}
-	case status == http.StatusOK && said.Error == "":
-		said.Contact["status"] = "valid" // it shows verified addresses only
-		return providers.Answer{Outcome: providers.Hit, Result: said.Contact}
-	}
-	return providers.Answer{}
-}
-
-// millionVerifier is an adapter for tests.
-type millionVerifier struct{}
-
-func (millionVerifier) Name() string                    { return "millionverifier" }
-func (millionVerifier) Services() []lookup.Service      { return []lookup.Service{lookup.EmailValidation} }
-func (millionVerifier) Authorise(*http.Request, string) {}
-func (millionVerifier) Request(ctx context.Context, base string, q lookup.Query) (*http.Request, bool) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/?email="+q.Get("email"), nil)
-	return req, err == nil
-}
-
-func (millionVerifier) Classify(_ lookup.Service, _ int, _ http.Header, body []byte) providers.Answer {
-	var said map[string]any
-	if json.Unmarshal(body, &said) != nil {
-		return providers.Answer{}
-	}
-	switch said["error"] {
-	case "":
-	case "Insufficient credits":
-		return providers.Answer{Outcome: providers.Quota}
-	case "Apikey not found":
-		return providers.Answer{Outcome: providers.Auth}
-	default:
-		return providers.Answer{}
-	}
-	if said["result"] == "ok" {
-		said["result"] = "valid"
-	}
-	return providers.Answer{Outcome: providers.Hit, Result: said}
 }
 
 // A status that nobody documented is never a hit, whatever the body says, and is
@@ -562,11 +683,18 @@ func (millionVerifier) Classify(_ lookup.Service, _ int, _ http.Header, body []b
 func TestUndocumentedStatuses(t *testing.T) {
 	t.Parallel()
 	hits := map[string]string{
-		"hunter":  `{"data":{"email":"ada.byron@acme.test","score":99,"domain":"acme.test","accept_all":false,"verification":{"status":"valid"}}}`,
-		"prospeo": `{"error":false,"person":{"email":{"status":"VERIFIED","revealed":true,"email":"ada.byron@acme.test"}}}`,
-		"icypeas": `{"success":true,"items":[{"_id":"a1","status":"DEBITED","results":{"emails":[{"email":"ada.byron@acme.test","certainty":"ultra_sure"}]}}]}`,
+		"hunter":          `{"data":{"email":"ada.byron@acme.test","score":99,"domain":"acme.test","accept_all":false,"verification":{"status":"valid"}}}`,
+		"prospeo":         `{"error":false,"person":{"email":{"status":"VERIFIED","revealed":true,"email":"ada.byron@acme.test"}}}`,
+		"icypeas":         `{"success":true,"items":[{"_id":"a1","status":"DEBITED","results":{"emails":[{"email":"ada.byron@acme.test","certainty":"ultra_sure"}]}}]}`,
+		"findymail":       `{"contact":{"name":"Ada Byron","domain":"acme.test","email":"ada.byron@acme.test"}}`,
+		"leadmagic":       `{"email":"ada.byron@acme.test","status":"valid","credits_consumed":1,"is_domain_catch_all":false}`,
+		"millionverifier": `{"email":"ada.byron@acme.test","quality":"good","result":"ok","resultcode":1,"error":""}`,
 	}
 	for vendor, body := range hits {
+		q := someone(t, "acme.test")
+		if vendor == "millionverifier" {
+			q = question(t, lookup.EmailValidation, lookup.Fields{"email": "ada.byron@acme.test"})
+		}
 		for _, status := range []int{200, 201, 203, 207, 222, 299, 304, 402, 409, 418, 499, 511, 529, 599, 799} {
 			if status == 200 && vendor == "icypeas" {
 				continue // without a ticket such an answer is none
@@ -583,7 +711,7 @@ func TestUndocumentedStatuses(t *testing.T) {
 				l := newLab(t, vendor, simulator.Vendor{}, providers.Limits{Patience: time.Millisecond})
 				l.url, l.client = server.URL, server.Client()
 				l.restart()
-				id := l.ask(someone(t, "acme.test")).ID
+				id := l.ask(q).ID
 				rounds := 0
 				for ; l.get(id).Status != store.Completed && rounds < 10; rounds++ {
 					l.round(id, 0)

@@ -20,7 +20,7 @@ type answer struct {
 	Provider  any     `json:"mx_provider"`
 	Success   any     `json:"success"`
 	Errors    []struct {
-		Code string `json:"code"`
+		Code any `json:"code"`
 	} `json:"errors"`
 	Error any `json:"error"` // of the older shape
 }
@@ -67,10 +67,11 @@ func (Adapter) Classify(service lookup.Service, status int, _ http.Header, body 
 
 // code is what an error is called, in small letters.
 func code(a answer) string {
+	said := a.Error
 	if len(a.Errors) > 0 {
-		return strings.ToLower(a.Errors[0].Code)
+		said = a.Errors[0].Code
 	}
-	word, _ := a.Error.(string)
+	word, _ := said.(string)
 	return strings.ToLower(word)
 }
 

@@ -133,6 +133,7 @@ func TestClassifyErrors(t *testing.T) {
 		{"no JSON", 400, refused("invalid_json"), providers.BadRequest, "not_understood"},
 		{"a parameter is wrong", 400, refused("invalid_parameter"), providers.BadRequest, "not_understood"},
 		{"a code nobody documented", 400, refused("new"), providers.BadRequest, "not_understood"},
+		{"a code that is a number", 400, `{"errors":[{"code":400}]}`, providers.BadRequest, "not_understood"},
 		{"400 without a code", 400, `{}`, providers.BadRequest, "not_understood"},
 		{"such a code with 200", 200, refused("new"), providers.Transient, "unknown_answer"},
 		{"such a code with 500", 500, refused("new"), providers.Transient, "server_error"},

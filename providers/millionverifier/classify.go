@@ -43,9 +43,11 @@ func (Adapter) Classify(_ lookup.Service, status int, _ http.Header, body []byte
 	}
 	var a answer
 	undecodable := json.Unmarshal(body, &a) != nil
+	complains := !undecodable && a.Error != nil && a.Error != ""
+	if known, ok := complaint(a.Error); complains && ok {
+		return known
+	}
 	switch {
-	case !undecodable && a.Error != nil && a.Error != "":
-		return complained(a.Error)
 	case status == http.StatusTooManyRequests:
 		return providers.Answer{Outcome: providers.Throttled, Reason: "rate_limit"}
 	case undecodable:
@@ -54,6 +56,8 @@ func (Adapter) Classify(_ lookup.Service, status int, _ http.Header, body []byte
 		return providers.Answer{Outcome: providers.BadRequest, Reason: "not_understood"}
 	case status != http.StatusOK:
 		return providers.Answer{Outcome: providers.Transient, Reason: "unknown_answer"}
+	case complains:
+		return providers.Answer{Outcome: providers.Transient, Reason: "vendor_error"}
 	}
 	return verdict(a)
 }
@@ -74,16 +78,16 @@ func refusal(status int) (providers.Answer, bool) {
 	return providers.Answer{}, false
 }
 
-// complained reads an error.
-func complained(said any) providers.Answer {
+// complaint reads an error; ok is false for one that nobody documented.
+func complaint(said any) (known providers.Answer, ok bool) {
 	text, _ := said.(string)
 	text = strings.ToLower(text)
 	for _, c := range complaints {
 		if strings.Contains(text, c.word) {
-			return c.answer
+			return c.answer, true
 		}
 	}
-	return providers.Answer{Outcome: providers.Transient, Reason: "vendor_error"}
+	return providers.Answer{}, false
 }
 
 // verdict reads an answer without an error: a quality that contradicts the

@@ -61,6 +61,7 @@ func TestClassify(t *testing.T) {
 		{"throttled, no words", 429, `{}`, providers.Throttled, "rate_limit"},
 		{"no address", 200, said("error", "", "No email specified"), providers.BadRequest, "not_understood"},
 		{"internal error", 200, said("error", "", "Internal error"), providers.Transient, "vendor_error"},
+		{"another error with 400", 400, `{"error":true}`, providers.BadRequest, "not_understood"},
 		{"valid under 404", 404, valid, providers.BadRequest, "not_understood"},
 		{"no such path", 404, `<html>`, providers.Transient, "undecodable"},
 		{"403 from a proxy", 403, `<html>`, providers.Transient, "undecodable"},

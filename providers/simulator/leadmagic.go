@@ -18,9 +18,13 @@ func (leadMagicDialect) question(r *http.Request, w world) (person, bool) {
 		Full    string `json:"full_name"`
 		Domain  string `json:"domain"`
 		Company string `json:"company_name"`
+		Email   string `json:"email"` // to be validated
 	}
 	if !readJSON(r, &asked) {
 		return person{}, false
+	}
+	if asked.Email != "" {
+		return w.mailbox(asked.Email)
 	}
 	return w.person(asked.First, asked.Last, asked.Full, asked.Domain, asked.Company)
 }
@@ -52,6 +56,9 @@ func (leadMagicDialect) reply(a answer, about subject) reply {
 		}
 		return said
 	}
+	if about.mailbox {
+		return reply{status: http.StatusOK, body: encode(leadMagicVerdict(about))}
+	}
 	body := map[string]any{
 		"email": nil, "status": "not_found", "credits_consumed": 0, "message": "Email not found.",
 		"domain": about.domain, "is_domain_catch_all": about.fact == catchAll,
@@ -61,4 +68,18 @@ func (leadMagicDialect) reply(a answer, about subject) reply {
 		body["message"], body["mx_provider"] = "Valid email found.", about.mx
 	}
 	return reply{status: http.StatusOK, body: encode(body)}
+}
+
+// leadMagicVerdict is the body of an answer about an address. What is made to be
+// thrown away LeadMagic does not tell.
+func leadMagicVerdict(about subject) map[string]any {
+	words := map[fact]string{valid: "valid", catchAll: "catch_all", invalid: "invalid", disposable: "unknown", unclear: "unknown"}
+	status, charged := about.spelt(words[about.fact]), 0.0
+	if about.fact == valid || about.fact == invalid {
+		charged = 0.25
+	}
+	return map[string]any{
+		"email": about.email, "email_status": status, "credits_consumed": charged, "message": "Email validated.",
+		"mx_record": "mx." + about.domain, "mx_provider": about.mx, "is_domain_catch_all": about.fact == catchAll,
+	}
 }

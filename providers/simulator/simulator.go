@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,12 +53,16 @@ func (s *Simulator) add(v *vendor) {
 		method, path, _ := strings.Cut(pattern, " ")
 		s.mux.HandleFunc(method+" "+v.path+path, h)
 	}
+	decide := v.decide
 	if v.asynchronous {
-		handle(v.ask, v.handler(v.dialect.question, v.accept))
+		decide = v.accept
 		handle(v.read, v.handler(v.taken, v.report))
-		return
 	}
-	handle(v.ask, v.handler(v.dialect.question, v.decide))
+	for _, pattern := range []string{v.find, v.validate} {
+		if pattern != "" {
+			handle(pattern, v.handler(v.dialect.question, decide))
+		}
+	}
 }
 
 // ServeHTTP answers for all vendors, and for /truth, /stats, /faults, /reset and the page.
@@ -102,7 +107,7 @@ func (s *Simulator) Truth(q lookup.Query) (t Truth, ok bool) {
 	}
 	t.Vendors = map[string]VendorTruth{}
 	for _, v := range s.vendors {
-		if v.service != q.Service {
+		if !slices.Contains(v.services(), q.Service) {
 			continue
 		}
 		f := s.world.known(v.profile, p)

@@ -57,17 +57,18 @@ type ticketed interface {
 
 // subject is what an answer is about.
 type subject struct {
-	fact   fact
-	email  string // as the vendor shows it
-	status string // instead of the vendor's own word for fact
-	name   string
-	domain string
-	mx     string
-	score  int
-	ticket string        // of the job
-	window string        // "second", "minute", "day" or "concurrent"
-	wait   time.Duration // until the window has room
-	quota  int           // how much that window allows
+	fact    fact
+	email   string // as the vendor shows it
+	status  string // instead of the vendor's own word for fact
+	name    string
+	domain  string
+	mx      string
+	score   int
+	mailbox bool          // the question is about an address
+	ticket  string        // of the job
+	window  string        // "second", "minute", "day" or "concurrent"
+	wait    time.Duration // until the window has room
+	quota   int           // how much that window allows
 }
 
 // spelt returns the vendor's own word, unless a fault has another.
@@ -366,7 +367,7 @@ func (v *vendor) about(p person) subject {
 	}
 	return subject{
 		fact: f, email: v.world.shown(f, p), name: p.name, domain: p.domain, mx: v.world.mxProvider(p.domain),
-		score: 50 + int(49*v.world.roll("score", p)), ticket: p.job,
+		score: 50 + int(49*v.world.roll("score", p)), mailbox: p.address != "", ticket: p.job,
 	}
 }
 

@@ -85,9 +85,9 @@ func (w world) mailbox(address string) (p person, ok bool) {
 func (w world) known(v profile, p person) fact {
 	forced := magic(v.name, p)
 	switch {
-	case p.address != "" && v.service == lookup.EmailValidation:
+	case p.address != "" && v.validate != "":
 		return w.verdict(p)
-	case p.address != "" || v.service == lookup.EmailValidation:
+	case p.address != "" || v.find == "":
 		return unknown
 	case forced != nil && forced.Answers:
 		return valid
@@ -114,6 +114,9 @@ func (w world) known(v profile, p person) fact {
 }
 
 func (w world) acceptsAll(domain string) bool {
+	if strings.HasPrefix(domain, "fault-") { // a fault is about what could have been known
+		return false
+	}
 	return unit(w.hash("catch-all", domain)) < shareCatchAll
 }
 
