@@ -55,9 +55,9 @@ type Config struct {
 	// process.
 	Simulator simulator.Config
 	// HunterVendor and the others say how a fleet reaches the vendors.
-	HunterVendor, ProspeoVendor, IcypeasVendor Vendor
+	HunterVendor, ProspeoVendor, FindymailVendor, MillionVerifierVendor, LeadMagicVendor, IcypeasVendor Vendor
 	// Hunter and the others are how much of the vendors may be used.
-	Hunter, Prospeo, Icypeas providers.Limits
+	Hunter, Prospeo, Findymail, MillionVerifier, LeadMagic, Icypeas providers.Limits
 	// Waterfalls are which vendors are asked, in which order; nil: the standard
 	// order. WaterfallsFile is where they are read from again; "": nowhere.
 	Waterfalls     plan.Plan

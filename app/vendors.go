@@ -11,8 +11,11 @@ import (
 
 	"github.com/magpie-hq/magpie/lookup"
 	"github.com/magpie-hq/magpie/providers"
+	"github.com/magpie-hq/magpie/providers/findymail"
 	"github.com/magpie-hq/magpie/providers/hunter"
 	"github.com/magpie-hq/magpie/providers/icypeas"
+	"github.com/magpie-hq/magpie/providers/leadmagic"
+	"github.com/magpie-hq/magpie/providers/millionverifier"
 	"github.com/magpie-hq/magpie/providers/phonecheck"
 	"github.com/magpie-hq/magpie/providers/plan"
 	"github.com/magpie-hq/magpie/providers/prospeo"
@@ -32,7 +35,8 @@ type upstream struct {
 }
 
 // upstreams are all vendors, in the order in which a waterfall asks them unless
-// a file says otherwise.
+// a file says otherwise: the asynchronous ones last, for nobody after them is
+// asked while they work.
 func upstreams() []upstream {
 	return []upstream{
 		{
@@ -42,6 +46,18 @@ func upstreams() []upstream {
 		{
 			prospeo.Adapter{}, prospeo.BaseURL, simulator.ProspeoPath, "Prospeo", "PROSPEO", false,
 			func(c *Config) (*Vendor, *providers.Limits) { return &c.ProspeoVendor, &c.Prospeo },
+		},
+		{
+			findymail.Adapter{}, findymail.BaseURL, simulator.FindymailPath, "Findymail", "FINDYMAIL", false,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.FindymailVendor, &c.Findymail },
+		},
+		{
+			millionverifier.Adapter{}, millionverifier.BaseURL, simulator.MillionVerifierPath, "MillionVerifier", "MILLIONVERIFIER", false,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.MillionVerifierVendor, &c.MillionVerifier },
+		},
+		{
+			leadmagic.Adapter{}, leadmagic.BaseURL, simulator.LeadMagicPath, "LeadMagic", "LEADMAGIC", false,
+			func(c *Config) (*Vendor, *providers.Limits) { return &c.LeadMagicVendor, &c.LeadMagic },
 		},
 		{
 			icypeas.Adapter{}, icypeas.BaseURL, simulator.IcypeasPath, "Icypeas", "ICYPEAS", true,
@@ -143,7 +159,8 @@ func (a *App) build(ctx context.Context, p plan.Plan) providers.Waterfalls {
 	return built
 }
 
-// openSimulator starts the simulated vendors and points the adapters at them.
+// openSimulator starts the simulated vendors and points the adapters at those that
+// the configuration knows; the others are not asked.
 func (a *App) openSimulator(ctx context.Context) error {
 	var err error
 	if a.simulator, err = simulator.New(a.cfg.Simulator); err != nil {
@@ -152,10 +169,13 @@ func (a *App) openSimulator(ctx context.Context) error {
 	if err := a.listen(ctx, "simulator", "127.0.0.1:0", a.simulator); err != nil {
 		return err
 	}
-	a.cfg.HunterVendor = Vendor{Key: a.cfg.Simulator.Hunter.Key, URL: a.SimulatorURL() + simulator.HunterPath}
-	a.cfg.ProspeoVendor = Vendor{Key: a.cfg.Simulator.Prospeo.Key, URL: a.SimulatorURL() + simulator.ProspeoPath}
-	if other, ok := a.cfg.Simulator.Others["icypeas"]; ok {
-		a.cfg.IcypeasVendor = Vendor{Key: other.Key, URL: a.SimulatorURL() + simulator.IcypeasPath}
+	vendors := map[string]simulator.Vendor{"hunter": a.cfg.Simulator.Hunter, "prospeo": a.cfg.Simulator.Prospeo}
+	maps.Copy(vendors, a.cfg.Simulator.Others)
+	for _, u := range upstreams() {
+		if simulated, ok := vendors[u.adapter.Name()]; ok {
+			vendor, _ := u.of(&a.cfg)
+			*vendor = Vendor{Key: simulated.Key, URL: a.SimulatorURL() + u.path}
+		}
 	}
 	return nil
 }

@@ -130,8 +130,12 @@ func devConfig(o devOptions, keys app.Keys, stderr io.Writer) app.Config {
 	limits := providers.Limits{PerSecond: 200, Burst: 50, MaxConcurrent: 64}
 	return app.Config{
 		Dir: o.dir, Addr: o.addr, OpsAddr: "127.0.0.1:0", AdminKey: keys.Admin,
-		Simulator: simulator.Config{Seed: 1, Hunter: vendor("hunter"), Prospeo: vendor("prospeo")},
-		Hunter:    limits, Prospeo: limits,
+		Simulator: simulator.Config{
+			Seed: 1, Hunter: vendor("hunter"), Prospeo: vendor("prospeo"), Others: map[string]simulator.Vendor{
+				"findymail": vendor("findymail"), "millionverifier": vendor("millionverifier"), "leadmagic": vendor("leadmagic"),
+			},
+		},
+		Hunter: limits, Prospeo: limits, Findymail: limits, MillionVerifier: limits, LeadMagic: limits,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }

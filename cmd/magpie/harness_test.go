@@ -30,8 +30,11 @@ func install(t *testing.T, credits lookup.Credits) *installation {
 	keys := app.Keys{Admin: "mga_the_administrators_key", API: "mgp_the_developers_key"}
 	a, err := app.New(t.Context(), app.Config{
 		Dir: t.TempDir(), Addr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0", AdminKey: keys.Admin, ChunkRows: 2,
-		Simulator: simulator.Config{Seed: 1, Hunter: simulator.Vendor{Key: "h"}, Prospeo: simulator.Vendor{Key: "p"}},
-		Tasks:     tasks.Config{Poll: 5 * time.Millisecond, Sweep: 50 * time.Millisecond},
+		Simulator: simulator.Config{
+			Seed: 1, Hunter: simulator.Vendor{Key: "h"}, Prospeo: simulator.Vendor{Key: "p"},
+			Others: map[string]simulator.Vendor{"millionverifier": {Key: "m"}},
+		},
+		Tasks: tasks.Config{Poll: 5 * time.Millisecond, Sweep: 50 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,8 @@ truth can be asked, until it is interrupted. The same seed makes the same world.
 GET / shows what it saw, GET /stats the same as JSON, GET /truth what there is to
 find, GET /faults what can go wrong; POST /reset forgets what happened.
 
-The vendors: hunter, prospeo, icypeas (asynchronous), findymail, leadmagic and,
-for email validation, millionverifier.
+The vendors: hunter, prospeo, icypeas (asynchronous), findymail, leadmagic (which
+also validates addresses) and, for email validation alone, millionverifier.
 
 Flags:
   --addr ADDR     where it listens (default 127.0.0.1:8090; port 0 takes a free

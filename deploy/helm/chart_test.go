@@ -122,7 +122,8 @@ func environment(t *testing.T, role app.Role, c corev1.Container) map[string]str
 	t.Helper()
 	secret := map[string]string{
 		"DATABASE_URL": "postgres://magpie:x@db/magpie", "REDIS_URL": "redis://cache:6379/0", "LEDGER_REDIS_URL": "redis://cache:6379/1",
-		"ADMIN_KEY": "0123456789abcdef", "HUNTER_API_KEY": "x", "PROSPEO_API_KEY": "x", "ICYPEAS_API_KEY": "x",
+		"ADMIN_KEY": "0123456789abcdef", "HUNTER_API_KEY": "x", "PROSPEO_API_KEY": "x", "FINDYMAIL_API_KEY": "x",
+		"MILLIONVERIFIER_API_KEY": "x", "LEADMAGIC_API_KEY": "x", "ICYPEAS_API_KEY": "x",
 	}
 	env := map[string]string{}
 	for _, e := range c.Env {
@@ -326,7 +327,10 @@ func TestSchemaRefusesUnknownNamesEverywhere(t *testing.T) {
 // itself and what belongs into Secrets cannot be set.
 func TestSchemaKnowsEverySetting(t *testing.T) {
 	t.Parallel()
-	decided := []string{"API_ADDR", "OPS_ADDR", "STOP_TIME", "DATABASE_URL", "REDIS_URL", "LEDGER_REDIS_URL", "ADMIN_KEY", "HUNTER_API_KEY", "PROSPEO_API_KEY", "ICYPEAS_API_KEY", "WATERFALLS"}
+	decided := []string{
+		"API_ADDR", "OPS_ADDR", "STOP_TIME", "DATABASE_URL", "REDIS_URL", "LEDGER_REDIS_URL", "ADMIN_KEY", "WATERFALLS",
+		"HUNTER_API_KEY", "PROSPEO_API_KEY", "FINDYMAIL_API_KEY", "MILLIONVERIFIER_API_KEY", "LEADMAGIC_API_KEY", "ICYPEAS_API_KEY",
+	}
 	forAll := []string{"WINDOW", "REUSE_WINDOW"} // must not differ between processes
 	want := map[string][]string{}
 	for _, s := range app.Settings() {

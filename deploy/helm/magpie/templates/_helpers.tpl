@@ -73,6 +73,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{ include "magpie.secretSetting" (list "HUNTER_API_KEY" $vendors true) }}
 {{ include "magpie.secretSetting" (list "PROSPEO_API_KEY" $vendors true) }}
+{{ include "magpie.secretSetting" (list "FINDYMAIL_API_KEY" $vendors true) }}
+{{ include "magpie.secretSetting" (list "MILLIONVERIFIER_API_KEY" $vendors true) }}
+{{ include "magpie.secretSetting" (list "LEADMAGIC_API_KEY" $vendors true) }}
 {{ include "magpie.secretSetting" (list "ICYPEAS_API_KEY" $vendors true) }}
 {{- if .Values.waterfalls }}
 - name: WATERFALLS
