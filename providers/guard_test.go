@@ -25,8 +25,10 @@ type fake struct {
 	answer func(ctx context.Context, call int) providers.Answer
 }
 
-func (f *fake) Name() string               { return f.name }
-func (f *fake) Services() []lookup.Service { return []lookup.Service{lookup.EmailFinder} }
+func (f *fake) Name() string { return f.name }
+func (f *fake) Services() []lookup.Service {
+	return []lookup.Service{lookup.EmailFinder, lookup.EmailValidation}
+}
 func (f *fake) Ask(ctx context.Context, _ lookup.Query) providers.Answer {
 	return f.answer(ctx, int(f.calls.Add(1)))
 }

@@ -45,6 +45,8 @@ type Answer struct {
 	Outcome Outcome
 	// Result holds, on a hit, the fields of the service by the names of
 	// lookup.Service.ResultFields. Values are strings, booleans, numbers or nil.
+	// On a miss of email validation it may hold what the vendor says without being
+	// sure ("catch_all", "unknown"): the customer is told, free.
 	Result map[string]any
 	// After is how long to wait: with Throttled before any call to this
 	// vendor, with Pending before repeating this one. Zero: the vendor did not say.
@@ -89,8 +91,8 @@ type Adapter interface {
 
 // Verdict is how a waterfall ended for one question.
 type Verdict struct {
-	Outcome  lookup.Outcome // Found, NotFound or Failed; meaningless if Later is set
-	Result   json.RawMessage
+	Outcome  lookup.Outcome  // Found, NotFound or Failed; meaningless if Later is set
+	Result   json.RawMessage // with Found; with NotFound a remark that is free, or nil
 	Provider string
 	Error    *lookup.RowError // set with Failed
 	// Later is set when no provider had a result and at least one that might

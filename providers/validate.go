@@ -27,18 +27,36 @@ var rules = map[lookup.Service]func(q lookup.Query, given, result map[string]any
 // where the provider said nothing. Fields may come under the names that vendors
 // have for them. If ok is false, reason is a fixed word.
 func Validate(q lookup.Query, result map[string]any) (normalised map[string]any, ok bool, reason string) {
+	normalised, reason = examine(q, result)
+	if reason != "" {
+		return nil, false, reason
+	}
+	return normalised, true, ""
+}
+
+// examine brings a result into normal form. With a reason it is none, and what
+// is returned may be shown to nobody.
+func examine(q lookup.Query, result map[string]any) (normalised map[string]any, reason string) {
 	rule := rules[q.Service]
 	if rule == nil {
-		return nil, false, "no_rule"
+		return nil, "no_rule"
 	}
 	normalised = make(map[string]any, len(q.Service.ResultFields()))
 	for _, field := range q.Service.ResultFields() {
 		normalised[field] = pick(result, field, aliases[q.Service][field])
 	}
-	if reason := rule(q, result, normalised); reason != "" {
-		return nil, false, reason
+	return normalised, rule(q, result, normalised)
+}
+
+// remark returns, in normal form, what a provider says of an address without
+// being sure: that its domain accepts everything, or that nobody knows. ok is
+// false where it says no such thing. Customers see it, free.
+func remark(q lookup.Query, result map[string]any) (normalised map[string]any, ok bool) {
+	if q.Service != lookup.EmailValidation || result == nil {
+		return nil, false
 	}
-	return normalised, true, ""
+	normalised, reason := examine(q, result)
+	return normalised, reason == "catch_all" || reason == "unverified"
 }
 
 func checkEmailFinder(q lookup.Query, _, result map[string]any) string {
@@ -71,26 +89,26 @@ func checkEmailFinder(q lookup.Query, _, result map[string]any) string {
 }
 
 // checkEmailValidation lets definite answers through: that an address is valid,
-// or that it is not.
+// or that it is not. The others it leaves in normal form too, see remark.
 func checkEmailValidation(q lookup.Query, _, result map[string]any) string {
 	given, _ := result["email"].(string)
 	if given != "" && !strings.EqualFold(given, q.Get("email")) {
 		return "other_address"
 	}
-	status := text(result["email_status"])
-	switch {
-	case status == "valid", status == "invalid", status == "valid_catch_all":
-	case CatchAll(status):
-		return "catch_all"
-	default:
-		return "unverified"
-	}
-	result["email"], result["email_status"] = q.Get("email"), status
 	for _, flag := range []string{"is_disposable", "is_role", "is_free"} {
 		result[flag] = boolean(result[flag])
 	}
 	keepTexts(result, "reason", "mx_record", "mx_provider")
-	return ""
+	status, reason := text(result["email_status"]), ""
+	switch {
+	case status == "valid", status == "invalid", status == "valid_catch_all":
+	case CatchAll(status):
+		status, reason = "catch_all", "catch_all"
+	default:
+		status, reason = "unknown", "unverified"
+	}
+	result["email"], result["email_status"] = q.Get("email"), status
+	return reason
 }
 
 func checkMobileFinder(_ lookup.Query, _, result map[string]any) string {

@@ -163,6 +163,9 @@ func (w *Waterfall) consult(ctx context.Context, p Provider, q lookup.Query, t *
 	if answer.Outcome == Hit {
 		return answer, result, false // the trail ends here
 	}
+	if result != nil && t.remark == nil {
+		t.remark, t.remarkBy = result, name
+	}
 	if !said.NotAsked {
 		trace.Took += now.Sub(begun)
 	}
@@ -227,17 +230,24 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// check turns a hit that is none into a miss, and returns the result of one
-// that is.
+// check turns a hit that is none into a miss. It returns the result of one that
+// is, and of a miss the remark, if there is one.
 func check(q lookup.Query, a Answer) (Answer, json.RawMessage) {
-	if a.Outcome != Hit {
+	var shown map[string]any
+	ok := false
+	if a.Outcome == Hit {
+		var reason string
+		if shown, ok, reason = Validate(q, a.Result); !ok {
+			a = Answer{Outcome: Miss, Reason: reason, Result: a.Result}
+		}
+	}
+	if a.Outcome == Miss {
+		shown, ok = remark(q, a.Result)
+	}
+	if !ok {
 		return a, nil
 	}
-	normalised, ok, reason := Validate(q, a.Result)
-	if !ok {
-		return Answer{Outcome: Miss, Reason: reason}, nil
-	}
-	result, err := encode(q.Service.ResultFields(), normalised)
+	result, err := encode(q.Service.ResultFields(), shown)
 	if err != nil { // a value that is no JSON: the adapter's bug
 		return Answer{Outcome: BadRequest, Reason: "result_encoding"}, nil
 	}
@@ -278,8 +288,10 @@ type tally struct {
 	unresolved bool // somebody may have something
 	overBudget bool // somebody was too dear
 	later      time.Duration
-	broken     []string // who did not understand us
-	lost       []string // whose answers were lost too often
+	broken     []string        // who did not understand us
+	lost       []string        // whose answers were lost too often
+	remark     json.RawMessage // of the first who had one
+	remarkBy   string
 	trail      Trail
 }
 
@@ -321,7 +333,7 @@ func (t *tally) verdict(service lookup.Service) Verdict {
 	case t.overBudget && !t.missed:
 		return t.failed("what one lookup may cost was used up before a provider could answer; try again later")
 	}
-	return Verdict{Outcome: lookup.NotFound}
+	return Verdict{Outcome: lookup.NotFound, Result: t.remark, Provider: t.remarkBy}
 }
 
 func (t *tally) failed(detail string) Verdict {

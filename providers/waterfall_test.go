@@ -85,6 +85,48 @@ func TestWaterfall(t *testing.T) {
 	}
 }
 
+// Who validates an address and is not sure has nothing that is charged, but the
+// customer is told. What would be charged is never told that way.
+func TestRemarks(t *testing.T) {
+	t.Parallel()
+	says := func(o providers.Outcome, email, status string) providers.Answer {
+		return providers.Answer{Outcome: o, Result: map[string]any{"email": email, "email_status": status, "secret": "x", "is_role": "false"}}
+	}
+	const address = "ada@acme.test"
+	remarked := func(status string) string {
+		return `{"email":"ada@acme.test","email_status":"` + status + `","reason":null,"mx_record":null,"mx_provider":null,"is_disposable":null,"is_role":false,"is_free":null}`
+	}
+	cases := []struct {
+		name     string
+		answers  []providers.Answer
+		want     lookup.Outcome
+		by, told string
+	}{
+		{"catch-all", []providers.Answer{says(providers.Miss, address, "catch_all")}, lookup.NotFound, "a", remarked("catch_all")},
+		{"called a hit", []providers.Answer{says(providers.Hit, address, "Catch-All")}, lookup.NotFound, "a", remarked("catch_all")},
+		{"unknown", []providers.Answer{says(providers.Miss, address, "spamtrap")}, lookup.NotFound, "a", remarked("unknown")},
+		{"the first counts", []providers.Answer{outcome(providers.Miss), says(providers.Miss, address, "catch_all"), says(providers.Miss, address, "unknown")}, lookup.NotFound, "b", remarked("catch_all")},
+		{"another is sure", []providers.Answer{says(providers.Miss, address, "unknown"), says(providers.Hit, address, "valid")}, lookup.Found, "b", remarked("valid")},
+		{"sure, yet no hit", []providers.Answer{says(providers.Miss, address, "valid")}, lookup.NotFound, "", ""},
+		{"of another address", []providers.Answer{says(providers.Miss, "eve@acme.test", "catch_all")}, lookup.NotFound, "", ""},
+		{"nothing said", []providers.Answer{outcome(providers.Miss)}, lookup.NotFound, "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := told(c.answers...)
+			v := w.Ask(t.Context(), lookup.Query{Service: lookup.EmailValidation, Fields: lookup.Fields{"email": address}})
+			if v.Outcome != c.want || v.Provider != c.by || string(v.Result) != c.told {
+				t.Errorf("%+v %s", v, v.Result)
+			}
+		})
+	}
+	w, _ := told(says(providers.Miss, address, "catch_all"), hit(address, "catch_all"))
+	if v := w.Ask(t.Context(), question("ada byron")); v.Outcome != lookup.NotFound || v.Result != nil || v.Provider != "" {
+		t.Errorf("an address that was not paid for is given away: %+v", v)
+	}
+}
+
 func TestWaterfallPolls(t *testing.T) {
 	t.Parallel()
 	cases := []struct {

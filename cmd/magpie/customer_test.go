@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/magpie-hq/magpie/lookup"
+	"github.com/magpie-hq/magpie/providers/simulator"
 )
 
 const plenty = 1000 * lookup.Credit
@@ -171,4 +173,55 @@ func TestLookupAndCredits(t *testing.T) {
 	if row := i.answer(exitDone, "lookup", "email-finder", "full_name=Nobody Atall", "domain=nothing.test"); row.text("outcome") == "" {
 		t.Errorf("%v", row)
 	}
+}
+
+// Email validation end to end: a definite answer is charged, every other free.
+func TestEmailValidation(t *testing.T) {
+	t.Parallel()
+	i := install(t, plenty)
+	valid, invalid := addressThatIs(t, "valid"), addressThatIs(t, "invalid")
+	row := i.answer(exitDone, "lookup", "email-validation", "email="+valid)
+	result := object(row["result"].(map[string]any))
+	result.needs(t, lookup.EmailValidation.ResultFields()...)
+	if row.text("outcome") != "found" || row["credits"] != 1.0 || result.text("email") != valid || result.text("email_status") != "valid" {
+		t.Errorf("%v", row)
+	}
+	row = i.answer(exitDone, "lookup", "email-validation", "email="+addressThatIs(t, "catch_all"))
+	result = object(row["result"].(map[string]any))
+	if row.text("outcome") != "not_found" || row["credits"] != 0.0 || result.text("email_status") != "catch_all" {
+		t.Errorf("%v", row)
+	}
+
+	unknown := addressThatIs(t, "unknown")
+	addresses := "Courriel\n" + invalid + "\n" + unknown + "\n" + addressThatIs(t, "disposable") + "\n<" + strings.ToUpper(valid) + ">\njane\n"
+	b := i.answer(exitDone, "submit", i.file("addresses.csv", addresses), "--service", "email-validation", "--watch")
+	rows, credits := object(b["rows"].(map[string]any)), object(b["credits"].(map[string]any))
+	if rows["found"] != 2.0 || rows["reused"] != 1.0 || rows["not_found"] != 2.0 || rows["invalid"] != 1.0 || credits["charged"] != 1.0 {
+		t.Errorf("%v", b)
+	}
+	if out := i.must("results", b.text("id"), "--format", "csv", "--outcome", "found"); !strings.Contains(out, invalid+",found,millionverifier,1,"+invalid+",invalid") {
+		t.Errorf("%q", out)
+	}
+	if out := i.must("results", b.text("id"), "--format", "csv", "--outcome", "not_found"); !strings.Contains(out, unknown+",not_found,millionverifier,0,"+unknown+",unknown") {
+		t.Errorf("%q", out)
+	}
+}
+
+// addressThatIs is an address of which this is the truth in the installation's
+// world.
+func addressThatIs(t *testing.T, status string) string {
+	t.Helper()
+	world, err := simulator.New(simulator.Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10_000 {
+		address := fmt.Sprintf("jane@firm%d.example", n)
+		truth, _ := world.Truth(lookup.Query{Service: lookup.EmailValidation, Fields: lookup.Fields{"email": address}})
+		if truth.Vendors["millionverifier"].Status == status {
+			return address
+		}
+	}
+	t.Fatalf("no address is %s", status)
+	return ""
 }

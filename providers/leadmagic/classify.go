@@ -137,22 +137,24 @@ func found(a answer) providers.Answer {
 // validated reads an answer of email validation: only a definite one is a hit.
 func validated(a answer) providers.Answer {
 	status := strings.ToLower(a.Validated)
+	told := providers.Answer{Outcome: providers.Hit}
 	switch {
-	case status == "valid" && acceptsAll(a):
-		status = "valid_catch_all"
 	case status == "":
 		return providers.Answer{Outcome: providers.Transient, Reason: "no_verdict"}
+	case status == "valid" && acceptsAll(a):
+		status = "valid_catch_all"
 	case status == "valid", status == "valid_catch_all", status == "invalid":
 	case providers.CatchAll(status):
-		return providers.Answer{Outcome: providers.Miss, Reason: "catch_all"}
+		told.Outcome, status = providers.Miss, "catch_all"
 	default: // unknown and whatever comes
-		return providers.Answer{Outcome: providers.Miss, Reason: "unverified"}
+		told.Outcome, status = providers.Miss, "unknown"
 	}
-	result := map[string]any{"email_status": status, "mx_record": a.MXRecord, "mx_provider": a.Provider}
+	told.Reason = status
+	told.Result = map[string]any{"email_status": status, "mx_record": a.MXRecord, "mx_provider": a.Provider}
 	if a.Email != nil {
-		result["email"] = *a.Email
+		told.Result["email"] = *a.Email
 	}
-	return providers.Answer{Outcome: providers.Hit, Reason: status, Result: result}
+	return told
 }
 
 func acceptsAll(a answer) bool { return a.CatchAll == true || a.CatchAll == "true" }

@@ -28,7 +28,8 @@ func read(t *testing.T, service lookup.Service, field string, cases []reading) {
 			if a.Outcome != c.outcome || a.Reason != c.reason || a.After != 0 {
 				t.Errorf("got %v, %q, after %s", a.Outcome, a.Reason, a.After)
 			}
-			if (a.Outcome == providers.Hit) != (a.Result != nil) || a.Outcome == providers.Hit && a.Result[field] != c.reason {
+			told := a.Outcome == providers.Hit || service == lookup.EmailValidation && a.Outcome == providers.Miss && c.status == http.StatusOK
+			if told != (a.Result != nil) || told && a.Result[field] != c.reason {
 				t.Errorf("outcome %v with result %v", a.Outcome, a.Result)
 			}
 		})
@@ -93,8 +94,8 @@ func TestClassifyValidation(t *testing.T) {
 		{"invalid at a catch-all", 200, said(`"invalid"`, `true`), providers.Hit, "invalid"},
 		{"catch-all", 200, said(`"catch_all"`, `true`), providers.Miss, "catch_all"},
 		{"catch-all, spelt otherwise", 200, said(`"Catch-All"`, `true`), providers.Miss, "catch_all"},
-		{"unknown", 200, said(`"unknown"`, `false`), providers.Miss, "unverified"},
-		{"a status nobody documented", 200, said(`"semi_valid"`, `false`), providers.Miss, "unverified"},
+		{"unknown", 200, said(`"unknown"`, `false`), providers.Miss, "unknown"},
+		{"a status nobody documented", 200, said(`"semi_valid"`, `false`), providers.Miss, "unknown"},
 		{"no status", 200, said(`null`, `false`), providers.Transient, "no_verdict"},
 		{"the finder's status", 200, `{"email":"ada@acme.test","status":"valid"}`, providers.Transient, "no_verdict"},
 		{"nothing", 200, `{}`, providers.Transient, "no_verdict"},

@@ -98,25 +98,29 @@ func verdict(a answer) providers.Answer {
 	case result == "" || result == "error":
 		return providers.Answer{Outcome: providers.Transient, Reason: "no_verdict"}
 	case result == "ok" && (quality == "good" || quality == ""):
-		return definite(a, "valid")
+		return told(a, providers.Hit, "valid", "valid")
 	case result == "invalid" && (quality == "bad" || quality == ""):
-		return definite(a, "invalid")
+		return told(a, providers.Hit, "invalid", "invalid")
 	case result == "ok" || result == "invalid":
 		return providers.Answer{Outcome: providers.Miss, Reason: "contradiction"}
 	case providers.CatchAll(result):
-		return providers.Answer{Outcome: providers.Miss, Reason: "catch_all"}
+		return told(a, providers.Miss, "catch_all", "catch_all")
 	case result == "disposable":
-		return providers.Answer{Outcome: providers.Miss, Reason: "disposable"}
+		return told(a, providers.Miss, "unknown", "disposable")
 	}
-	return providers.Answer{Outcome: providers.Miss, Reason: "unverified"} // unknown, unverified and whatever comes
+	return told(a, providers.Miss, "unknown", "unverified") // unknown, unverified and whatever comes
 }
 
-func definite(a answer, status string) providers.Answer {
+// told is an answer with the status in our words.
+func told(a answer, outcome providers.Outcome, status, reason string) providers.Answer {
 	result := map[string]any{
 		"email": a.Email, "email_status": status, "reason": a.Subresult, "is_free": a.Free, "is_role": a.Role,
 	}
-	if status == "valid" { // else the result would say so
+	switch reason {
+	case "disposable":
+		result["is_disposable"] = true
+	case "valid": // else it would say so
 		result["is_disposable"] = false
 	}
-	return providers.Answer{Outcome: providers.Hit, Reason: status, Result: result}
+	return providers.Answer{Outcome: outcome, Reason: reason, Result: result}
 }

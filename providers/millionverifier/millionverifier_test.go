@@ -81,7 +81,8 @@ func TestClassify(t *testing.T) {
 			if a.Outcome != c.outcome || a.Reason != c.reason || a.After != 0 {
 				t.Errorf("got %v, %q, after %s", a.Outcome, a.Reason, a.After)
 			}
-			if (a.Outcome == providers.Hit) != (a.Result != nil) || a.Outcome == providers.Hit && a.Result["email_status"] != c.reason {
+			definite := a.Result["email_status"] == "valid" || a.Result["email_status"] == "invalid"
+			if (a.Outcome == providers.Hit) != definite || definite && a.Result["email_status"] != c.reason {
 				t.Errorf("outcome %v with result %v", a.Outcome, a.Result)
 			}
 		})
