@@ -354,6 +354,41 @@ func TestCallsInHandDoNotKeepFromProbing(t *testing.T) {
 	}
 }
 
+// Who was given the probe and has no question any more does not keep it from one
+// who has: a worker whose batch was cancelled, from a lookup.
+func TestProbeIsNotKeptForNothing(t *testing.T) {
+	t.Parallel()
+	few := terms{windows: []window{{"second", 1000, 5, 10}}, places: 4, callTime: 5000, openFor: 1000}
+	play := func(t *testing.T, lease func(ask, int64) grant) {
+		t.Helper()
+		seq, now := int64(0), int64(1_000_000)
+		asks := func(member string, want int64, tripped bool) bool {
+			seq++
+			return lease(ask{member: member, seq: seq, want: want, places: want, news: news{tripped: tripped}}, now).probe
+		}
+		asks("worker", 1, true)
+		now += few.openFor
+		if !asks("worker", 1, false) || asks("api", 1, false) {
+			t.Error("the probe is not the first's alone")
+		}
+		for range 20 { // longer than a call
+			now += 300
+			asks("worker", 0, false)
+		}
+		if !asks("api", 1, false) || asks("worker", 1, false) {
+			t.Error("a process without questions kept the probe")
+		}
+	}
+	p := newPool(few)
+	play(t, func(a ask, now int64) grant { return p.lease(few, a, now) })
+	testredis.Each(t, func(t *testing.T, rdb *redis.Client) {
+		if err := restoreScript.Run(t.Context(), rdb, []string{quotaKey("v")}, 0, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		play(t, func(a ask, now int64) grant { return lua(t, rdb, few, a, now) })
+	})
+}
+
 // What somebody waits for goes before batches, also those of other processes.
 func TestInteractiveGoesFirst(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,7 @@ local want = a[6]
 if g.open > 0 then
   open = max(0, g.open - now)
   local other = g.prober ~= '' and g.prober ~= me
-  if now < g.open or (want == 0 and g.prober ~= me) or (other and now < g.probeUntil) then
+  if now < g.open or (want == 0 and (g.prober ~= me or now >= g.probeUntil)) or (other and now < g.probeUntil) then
     want = 0
   else
     if g.prober ~= me or now >= g.probeUntil then g.prober, g.probeUntil = me, now + a[18] end

@@ -251,9 +251,11 @@ func (p *pool) factor(now int64) float64 {
 	return f
 }
 
-// probing returns 1 for the one process that may probe a vendor that is down.
+// probing returns 1 for the one process that may probe a vendor that is down. It
+// keeps that while it has no question for as long as a call takes, and no longer:
+// others may have one.
 func (p *pool) probing(t terms, a ask, now int64) int64 {
-	if now < p.open || a.want == 0 && p.prober != a.member {
+	if now < p.open || a.want == 0 && (p.prober != a.member || now >= p.probeUntil) {
 		return 0
 	}
 	if p.prober != "" && p.prober != a.member && now < p.probeUntil {

@@ -106,6 +106,8 @@ func TestTopUpOfOneCreditResumesOneBatch(t *testing.T) {
 			want = append(want, batches[i].ID)
 			f.await("the credit used", func() bool { return f.charged(org) == lookup.Credits(i+1)*lookup.Credit })
 			f.awaitStatus(batches[i], store.Paused)
+			// It is noted after it is done, by when others may have run it.
+			f.await("the resumption noted", func() bool { return len(resumed.seen()) > i })
 			f.wantSound(org)
 		}
 		if got := resumed.seen(); !slices.Equal(got, want) {
