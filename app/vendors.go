@@ -146,10 +146,12 @@ func (a *App) build(ctx context.Context, p plan.Plan) providers.Waterfalls {
 	for service, said := range p {
 		w := &providers.Waterfall{Terms: maps.Clone(said.Terms), Budget: said.Budget, Metrics: a.providerMetrics}
 		var asked []string
+		w.Local = true
 		for _, name := range said.Order {
 			if guard := a.guards[name]; guard != nil {
 				w.Providers = append(w.Providers, guard)
-				w.Asynchronous = w.Asynchronous || asynchronous[name]
+				async, called := asynchronous[name] // those that are called over HTTP
+				w.Asynchronous, w.Local = w.Asynchronous || async, w.Local && !called
 				asked = append(asked, name)
 			}
 		}

@@ -60,7 +60,7 @@ func nullWorker(ctx context.Context, j job) error {
 	money := books.New(db, ledger.New(rdb), log, time.Now)
 	guarded := providers.NewGuard(null{}, providers.Limits{}, providers.NewMetrics(registry), log)
 	engine := enrich.New(enrich.Config{InFlight: number("ROWS_IN_FLIGHT")}, db, money,
-		providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{guarded}}},
+		providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{guarded}, Local: true}},
 		enrich.NewMetrics(registry), log, time.Now, enrich.WithClaims(rdb))
 	dispatcher := tasks.NewDispatcher(rdb, db, number("WINDOW"), log)
 	runner := tasks.NewRunner(tasks.Config{Worker: store.NewID("wrk", time.Now()), Concurrency: number("WORKER_CONCURRENCY")},

@@ -35,6 +35,7 @@ type bench struct {
 	clock  *clock
 	key    string // that submits batches
 	share  int64  // of the balance that batches may hold, thousandths
+	local  bool   // the vendor works inside this process
 }
 
 // newBench is a bench where a batch may hold the whole balance.
@@ -61,7 +62,7 @@ func newBenchSharing(t *testing.T, rdb *redis.Client, db *store.DB, credits look
 // newEngine is an engine whose only vendor is the bench's, with counters of its own.
 func (b *bench) newEngine(options ...enrich.Option) *enrich.Engine {
 	b.counts = prometheus.NewRegistry()
-	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}}}
+	waterfalls := providers.Waterfalls{lookup.EmailFinder: {Providers: []providers.Provider{b.vendor}, Local: b.local}}
 	return enrich.New(enrich.Config{InFlight: 4, BatchShare: b.share}, b.db, b.books, waterfalls, enrich.NewMetrics(b.counts), slog.New(slog.DiscardHandler), b.clock.Now, options...)
 }
 

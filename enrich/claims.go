@@ -57,7 +57,7 @@ type claim struct {
 // claim claims the questions of a job. It costs a round trip.
 func (e *Engine) claim(ctx context.Context, j job) *claim {
 	c := &claim{engine: e, key: "magpie:asking:{" + j.org + "}", asker: j.asker, stop: func() {}}
-	if e.claims == nil {
+	if w, ok := e.waterfalls.For(j.service); e.claims == nil || !ok || w.Local {
 		return c
 	}
 	for _, row := range j.rows {

@@ -28,6 +28,24 @@ func (b *bench) blocked() (asked chan struct{}, release func()) {
 	return asked, sync.OnceFunc(func() { close(gate) })
 }
 
+// Questions are claimed while a vendor is asked, unless asking costs nothing.
+func TestLocalProvidersNeedNoClaims(t *testing.T) {
+	t.Parallel()
+	for local, want := range map[bool]int64{false: 1, true: 0} {
+		b := newBench(t, testredis.Mini(t), teststore.SQLite(t), 100*lookup.Credit)
+		b.local = local
+		b.engine = b.newEngine(enrich.WithClaims(b.rdb))
+		var claims atomic.Int64
+		b.vendor.meanwhile(func(lookup.Query) { claims.Store(b.rdb.Exists(context.Background(), "magpie:asking:{"+org+"}").Val()) })
+		id := b.batch(10, rows("hit", 0, 1)...).ID
+		b.drive(id)
+		if b.vendor.calls() != 1 || claims.Load() != want {
+			t.Errorf("local %t: %d calls, %d hashes of claims meanwhile, want %d", local, b.vendor.calls(), claims.Load(), want)
+		}
+		b.wantSound(id)
+	}
+}
+
 // Two batches and two lookups ask the same at the same time: each question goes
 // to the vendor once, whether it has something or not.
 func TestOneCallForAll(t *testing.T) {

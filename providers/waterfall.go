@@ -29,6 +29,9 @@ type Waterfall struct {
 	Budget Budget
 	// Asynchronous is set if a provider may answer with a ticket.
 	Asynchronous bool
+	// Local is set if all providers work inside this process: asking one twice costs
+	// nothing, so that nobody has to see to it that a question is asked once.
+	Local bool
 	// Metrics count what the providers cost; nil: nobody does.
 	Metrics *Metrics
 	// Now is the clock; nil: time.Now.
