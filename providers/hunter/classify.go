@@ -113,9 +113,9 @@ func refused(a answer, status int, header http.Header) providers.Answer {
 		return providers.Answer{Outcome: providers.Miss, Reason: "no_match"}
 	case http.StatusTooManyRequests:
 		// Here even "too_many_requests" means the plan. Only a hint when to
-		// come back tells a throttle.
-		if after := retryAfter(header); after > 0 || strings.Contains(id, "rate") {
-			return providers.Answer{Outcome: providers.Throttled, After: after, Reason: "rate_limit"}
+		// come back tells a throttle, in whatever form: who calls reads it.
+		if header.Get("Retry-After") != "" || strings.Contains(id, "rate") {
+			return providers.Answer{Outcome: providers.Throttled, After: retryAfter(header), Reason: "rate_limit"}
 		}
 		return providers.Answer{Outcome: providers.Quota, Reason: "plan_limit"}
 	}

@@ -62,6 +62,7 @@ func TestClassify(t *testing.T) {
 		{"plan used up with 429", 429, nil, refused("too_many_requests"), providers.Quota, "plan_limit", 0},
 		{"plan used up, no id", 429, nil, `{"errors":[]}`, providers.Quota, "plan_limit", 0},
 		{"throttled with 429", 429, http.Header{"Retry-After": {"7"}}, refused("too_many_requests"), providers.Throttled, "rate_limit", 7 * time.Second},
+		{"throttled with 429 until a date", 429, http.Header{"Retry-After": {"Wed, 25 Nov 2026 12:00:00 GMT"}}, refused("too_many_requests"), providers.Throttled, "rate_limit", 0},
 		{"throttled with 429 by id", 429, nil, refused("rate_limit_reached"), providers.Throttled, "rate_limit", 0},
 		{"objected", 451, nil, refused("claimed_email"), providers.Blocked, "person_objected", 0},
 		{"server error", 500, nil, refused("internal_error"), providers.Transient, "server_error", 0},
