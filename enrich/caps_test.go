@@ -255,7 +255,7 @@ func TestShareDoesNotDropWhatWasFound(t *testing.T) {
 // cap, and gate and SQL agree on what each has spent.
 func TestCapsUnderFaults(t *testing.T) {
 	t.Parallel()
-	for range 15 {
+	for range 8 {
 		seed := rand.Uint64()
 		t.Run("", func(t *testing.T) {
 			t.Parallel()

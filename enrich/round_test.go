@@ -515,7 +515,7 @@ func TestCancelledBatchAsksNobody(t *testing.T) {
 // seed. With MAGPIE_SOAK there are many more.
 func TestRandomFaults(t *testing.T) {
 	t.Parallel()
-	seeds := 25
+	seeds := 12
 	if os.Getenv("MAGPIE_SOAK") != "" {
 		seeds = 1000
 	}
