@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 func simulate() int {
 	vendor := simulator.Vendor{Key: "key", Latency: 5 * time.Millisecond}
 	if text := os.Getenv(vendorVariable); text != "" {
-		if err := json.Unmarshal([]byte(text), &vendor); err != nil {
+		if err := json.Unmarshal([]byte(text), &vendor); err != nil { //nolint:musttag // both ends are in this file
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -166,7 +166,7 @@ func newFleet(t *testing.T, workers int, settings ...string) *fleet {
 // vendorSetting is the setting for vendors that are otherwise than usual.
 func vendorSetting(t *testing.T, v simulator.Vendor) string {
 	t.Helper()
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(v) //nolint:musttag // both ends are in this file
 	if err != nil {
 		t.Fatal(err)
 	}
