@@ -11,8 +11,10 @@ import (
 )
 
 // Write is a write that may share its transaction with others. Its steps are
-// ordered so that rows which many writes meet are locked late, and by all in one
-// order: no two transactions wait for each other.
+// ordered so that rows which all writes meet are locked late, and in one order. Of
+// what Rows writes only each write's own is sorted: two transactions that answer
+// the same questions may lock each other out, and the one that is ended is tried
+// again by its callers ([DB.Retry]).
 type Write struct {
 	Org, Batch string
 	// Rows writes what is the write's own.
